@@ -1,0 +1,153 @@
+"""Settings, all from the environment. Every variable stands with its meaning in `.env.example`."""
+
+import sys
+from pathlib import Path
+
+from django.urls import reverse_lazy
+
+from apps.common.files import read_or_create_secret
+from flowcontrol import bus, environment
+from flowcontrol.databases import database
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- where things are ----------------------------------------------------------------------
+DATA = environment.folder("FLOWCONTROL_DATA", BASE_DIR / "data")
+LOGS = environment.folder("FLOWCONTROL_LOGS", BASE_DIR / "logs")
+ENVIRONMENT = environment.text("FLOWCONTROL_ENV", "dev")
+WORKSPACES = DATA / "workspaces"
+EXAMPLES = BASE_DIR / "examples"
+APP_PORT = environment.number("APP_PORT", 8080, 1, 65535)
+WEBHOOK_PORT = environment.number("WEBHOOK_PORT", 9001, 1, 65535)
+
+# --- security ------------------------------------------------------------------------------
+DEBUG = environment.flag("DEBUG")
+SECRET_KEY = environment.text("SECRET_KEY") or read_or_create_secret(DATA / "secret_key")
+AUDIT_KEY = environment.text("AUDIT_KEY") or read_or_create_secret(DATA / "audit_key")
+ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS")
+ADMIN_PASSWORD = environment.text("FLOWCONTROL_ADMIN_PASSWORD")
+BEHIND_TLS = environment.flag("BEHIND_TLS")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
+if BEHIND_TLS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_AGE = 12 * 3600
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+
+# --- the house: rooms from the top floor down ----------------------------------------------
+ROOMS = [
+    "apps.portal",
+    "apps.runs",
+    "apps.flows",
+    "apps.environments",
+    "apps.jobs",
+    "apps.accounts",
+    "apps.audit",
+]
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    *ROOMS,
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "django.contrib.staticfiles",
+    "axes",
+    "django_ace",
+    "django_celery_beat",
+    "django_eventstream",
+    "django_htmx",
+    "django_prometheus",
+    "template_partials",
+]
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+ROOT_URLCONF = "flowcontrol.urls"
+ASGI_APPLICATION = "flowcontrol.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- accounts ------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+LOGIN_URL = reverse_lazy("admin:login")
+LOGIN_REDIRECT_URL = "/"
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+
+# --- database, bus, work -------------------------------------------------------------------
+DATABASES = {"default": database(environment.text("DATABASE_URL"), DATA)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = environment.text("REDIS_URL") or bus.embedded_url(DATA)
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": bus.client_url(REDIS_URL)}}
+CELERY_BROKER_URL = bus.broker_url(REDIS_URL)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# Messages are hints; the rows decide. A message lost here is found again by the reconciler.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 7 * 24 * 3600, "socket_keepalive": True}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_TIMEZONE = "UTC"
+
+# --- jobs ----------------------------------------------------------------------------------
+LEASE_SECONDS = environment.number("LEASE_SECONDS", 10, 2, 3600)
+HEARTBEAT_SECONDS = 3
+RECONCILE_SECONDS = 5
+
+# --- flows ---------------------------------------------------------------------------------
+FLOW_MEMORY_BYTES = environment.number("FLOW_MEMORY_MB", 2048, 128) * 1024**2
+FLOW_TEMP_BYTES = environment.number("FLOW_TEMP_MB", 10240, 16) * 1024**2
+FLOW_WORKERS = environment.number("FLOW_WORKERS", 2, 1, 64)
+
+# --- words, times, files -------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+TIME_ZONE = environment.text("TIME_ZONE", "UTC")
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = DATA / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+TESTING = "pytest" in sys.modules
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
