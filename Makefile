@@ -1,0 +1,26 @@
+# Each target makes what it needs; all of them can be run again at any time.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format
+
+PYTHON := .venv/bin/python
+STAMP := .venv/.synced
+
+help:  ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make .venv with the locked packages
+
+$(STAMP): requirements-dev.lock .make/setup.sh
+	@sh .make/setup.sh
+
+run: setup  ## start the portal on http://localhost:8080 (APP_PORT=… for another port); Ctrl-C stops it
+	@exec $(PYTHON) -m flowcontrol.stack
+
+test: setup  ## run the tests (ARGS=… goes to pytest)
+	@$(PYTHON) -m pytest $(ARGS)
+
+lint: setup  ## check style, types, floors and that migrations are complete
+	@sh .make/lint.sh
+
+format: setup  ## put the Python files into shape
+	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
