@@ -6,7 +6,7 @@ from pathlib import Path
 from django.urls import reverse_lazy
 
 from apps.common.files import read_or_create_secret
-from flowcontrol import bus, environment
+from flowcontrol import bus, environment, logs
 from flowcontrol.databases import database
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -151,3 +151,5 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 TESTING = "pytest" in sys.modules
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
+
+LOGGING = logs.configuration(LOGS, environment.text("FLOWCONTROL_PROCESS"))

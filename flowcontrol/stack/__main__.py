@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from django.core.exceptions import ImproperlyConfigured
 from rich.console import Console
+from rich.text import Text
 
 from flowcontrol import bus, environment
 from flowcontrol.stack import bus_server
@@ -27,12 +29,8 @@ READY_SECONDS = 90
 console = Console(stderr=True, highlight=False)
 
 
-class CannotStart(Exception):
+class CannotStartError(Exception):
     """The portal cannot start; the message says why and what to do."""
-
-
-class Stopped(Exception):
-    """Ctrl-C or a SIGTERM."""
 
 
 def main() -> int:
@@ -40,17 +38,17 @@ def main() -> int:
     parser.add_argument("--host", default=os.environ.get("APP_HOST", "127.0.0.1"), help="address to listen on")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _stop)
+        signal.signal(number, _interrupt)
     try:
         Stack(host=options.host).run()
-    except CannotStart as error:
-        console.print(f"[bold red]cannot start:[/] {error}")
+    except (CannotStartError, ImproperlyConfigured) as error:
+        console.print("[bold red]cannot start:[/]", Text(str(error)))
         return 1
     return 0
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 class Stack:
@@ -84,7 +82,7 @@ class Stack:
                 self._await_ready()
                 self._greet(said, time.monotonic() - began)
                 self._mind()
-            except Stopped:
+            except KeyboardInterrupt:
                 console.print("\nstopping …")
             finally:
                 self._ignore_more_signals()
@@ -100,7 +98,7 @@ class Stack:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = path.open("a+")
         except OSError as error:
-            raise CannotStart(
+            raise CannotStartError(
                 f"{path} cannot be written: {error.strerror}. Make the folder writable or set FLOWCONTROL_DATA to another."
             ) from error
         with lock:
@@ -108,7 +106,7 @@ class Stack:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 lock.seek(0)
-                raise CannotStart(
+                raise CannotStartError(
                     f"a portal already runs on {self.data} (process {lock.read().strip() or 'unknown'}). "
                     "Use it, stop it with Ctrl-C there, or set FLOWCONTROL_DATA and APP_PORT for a second one."
                 ) from None
@@ -123,7 +121,7 @@ class Stack:
             try:
                 probe.bind((self.host, self.port))
             except OSError as error:
-                raise CannotStart(
+                raise CannotStartError(
                     f"port {self.port} on {self.host} cannot be had: {error.strerror}. Stop what uses it, or choose another: APP_PORT=8090 make run"
                 ) from error
 
@@ -131,7 +129,7 @@ class Stack:
         try:
             server = bus_server.find_server()
         except FileNotFoundError as error:
-            raise CannotStart(str(error)) from error
+            raise CannotStartError(str(error)) from error
         path, folder = bus.socket_path(self.data), self.data / "bus"
         bus_server.prepare_folders(path, folder)
         child = self._child("bus", bus_server.command(server, path, folder))
@@ -154,7 +152,7 @@ class Stack:
         finally:
             process.kill()
         if process.returncode:
-            raise CannotStart("the database could not be prepared:\n" + "\n".join(err.splitlines()[-12:]))
+            raise CannotStartError("the database could not be prepared:\n" + "\n".join(err.splitlines()[-12:]))
         said: dict[str, str] = json.loads(out.splitlines()[-1])
         return said
 
@@ -213,7 +211,7 @@ class Stack:
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://{self._loopback()}:{self.port}/readyz", timeout=2) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"http://{self._loopback()}:{self.port}/readyz", timeout=2) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -226,9 +224,9 @@ class Stack:
         while not done():
             dead = next((each for each in self.children if each.pid is None), None)
             if dead is not None and dead.process is not None:
-                raise CannotStart(f"{dead.name} died while starting:\n" + "\n".join(dead.last_lines(12)))
+                raise CannotStartError(f"{dead.name} died while starting:\n" + "\n".join(dead.last_lines(12)))
             if time.monotonic() > deadline:
-                raise CannotStart(f"{what} did not answer within {seconds:g} s. See {child.output}.")
+                raise CannotStartError(f"{what} did not answer within {seconds:g} s. See {child.output}.")
             time.sleep(0.1)
 
     def _greet(self, said: dict[str, str], seconds: float) -> None:

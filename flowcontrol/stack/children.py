@@ -1,5 +1,6 @@
 """One child of the supervisor: started, watched, started again with a growing pause, stopped."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -109,10 +110,8 @@ class Child:
 
     def _stop_group(self) -> None:
         if self.process:
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
 
     def last_lines(self, count: int = 8) -> list[str]:
         try:
