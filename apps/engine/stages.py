@@ -1,0 +1,46 @@
+"""What the compiler hands to the runtime: stages in order, each one SQL statement.
+
+A stage gives the rows of one step. The runtime writes them (`COPY (sql) TO …`) and, where `table` is set, makes a
+view of that name over the file it wrote, since later stages and checks read the rows by it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from apps.language.plan import Check, Schema, SinkTable
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One SELECT statement and what it stands for.
+
+    `name` is unique in the flow: `checkpoint:STEP`, `sink:STEP`, and `sink:STEP:2` for a second sink of a step.
+    """
+
+    name: str
+    kind: Literal["checkpoint", "sink"]
+    step: str  # the step whose rows the statement gives
+    sql: str
+    reads: tuple[str, ...]  # sources and steps (by their `table`) that it reads, each once
+    steps: tuple[str, ...]  # steps computed in it, in order; empty for a sink that only copies a checkpoint
+    cte_names: Mapping[str, str]  # step → its CTE; the last step has none: its rows are the statement's rows
+    columns: Schema  # of the rows it gives
+    ordered: bool  # the rows come in an order that is to be kept
+    table: str = ""  # the name (not quoted) by which later stages and checks read the rows; empty if none does
+    sink: SinkTable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledCheck:
+    """`sql` gives one row (failed_rows, total_rows); it may run once the stages named in `after` have."""
+
+    check: Check
+    sql: str
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledFlow:
+    stages: tuple[Stage, ...]
+    checks: tuple[CompiledCheck, ...] = field(default=())
