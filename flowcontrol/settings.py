@@ -133,7 +133,7 @@ CELERY_TIMEZONE = "UTC"
 
 # --- jobs ----------------------------------------------------------------------------------
 LEASE_SECONDS = environment.number("LEASE_SECONDS", 10, 2, 3600)
-HEARTBEAT_SECONDS = 3
+HEARTBEAT_SECONDS = LEASE_SECONDS / 3
 RECONCILE_SECONDS = 5
 
 # --- flows ---------------------------------------------------------------------------------
