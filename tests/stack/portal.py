@@ -1,0 +1,164 @@
+"""The real portal as `make run` starts it, in a folder of its own, for tests that kill things."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PASSWORD = "correct horse battery"
+Value = TypeVar("Value")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(what: Callable[[], Value], seconds: float, why: str) -> Value:
+    """The first true answer of `what`; fails with `why` when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if answer := what():
+            return answer
+        assert time.monotonic() < deadline, f"waited {seconds} s for {why}"
+        time.sleep(0.05)
+
+
+@dataclass
+class Portal:
+    """One `python -m flowcontrol.stack`. Everything that it does is in `folder`."""
+
+    folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "REDIS_URL")}
+        return {
+            **inherited,
+            "FLOWCONTROL_DATA": str(self.folder / "data"),
+            "FLOWCONTROL_LOGS": str(self.folder / "logs"),
+            "FLOWCONTROL_ADMIN_PASSWORD": PASSWORD,
+            "APP_PORT": str(self.port),
+            "DJANGO_SETTINGS_MODULE": "flowcontrol.settings",
+            **self.settings,
+        }
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def said(self) -> str:
+        path = self.folder / "said.txt"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    def start(self, seconds: float = 120) -> "Portal":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        before = self.said.count("ready after")
+        with (self.folder / "said.txt").open("ab") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "flowcontrol.stack"], cwd=ROOT, env=self.environment, stdout=said, stderr=said
+            )
+        wait_for(lambda: self.said.count("ready after") > before or self._died(), seconds, f"ready; it said: {self.said}")
+        return self
+
+    def _died(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"the portal ended: {self.said}"
+        return False
+
+    def interrupt(self, seconds: float = 30) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(seconds)
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.interrupt()
+
+    # --- its processes ---------------------------------------------------------------------
+
+    def processes(self) -> dict[int, str]:
+        """Every live process that belongs to this portal: pid → command line, found by its data folder."""
+        mark = f"FLOWCONTROL_DATA={self.folder / 'data'}".encode()
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                environment, command = (entry / "environ").read_bytes(), (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            ours = str(self.folder / "data").encode()
+            if mark in environment.split(b"\0") or ours in command:
+                found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace").strip()
+        return {pid: command for pid, command in found.items() if command}
+
+    def pid_of(self, part: str) -> int:
+        """The process id of bus, web, worker, controller, beat, or the child of a flow (`flow`)."""
+        mark = {
+            "bus": "valkey-server",
+            "web": "uvicorn",
+            "worker": "flowcontrol worker",
+            "controller": "manage.py controller",
+            "beat": "flowcontrol beat",
+            "flow": "apps.engine.child",
+        }[part]
+        return next((pid for pid, command in self.processes().items() if mark in command), 0)
+
+    def kill(self, part: str) -> int:
+        """`kill -9` of the part; answers its process id."""
+        pid = wait_for(lambda: self.pid_of(part), 20, f"a {part} to kill")
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    # --- what it knows ---------------------------------------------------------------------
+
+    def manage(self, *arguments: str, check: bool = True, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        return done
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.manage(*arguments, "--json").stdout)
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Read the portal's database beside it, without any of its code."""
+        connection = sqlite3.connect(f"file:{self.folder / 'data' / 'db.sqlite3'}?mode=ro", uri=True, timeout=20)
+        try:
+            return connection.execute(sql, values).fetchall()
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> int:
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
