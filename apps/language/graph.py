@@ -179,7 +179,7 @@ def layout(graph: Graph, direction: Direction = "right") -> Layout:
 
 # --- SVG -----------------------------------------------------------------------------------
 
-_CHARACTER = {"label": 7.4, "detail": 5.9}  # px, a generous mean of the fonts that a page uses
+_CHARACTER = {"label": 7.9, "detail": 5.9}  # px, a generous mean of the fonts that a page uses
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _STYLE = """
@@ -245,7 +245,7 @@ def edge_state(start: str, end: str) -> str:
 def _node_svg(node: Node, box: Box, look: Look) -> str:
     x, y = box.x, box.y
     room = box.width - 26
-    detail = look.note or node.detail
+    shown = _cut(node.detail, room - 12, "detail")
     full = f"{node.kind} {node.name}: {node.label} {node.detail}" if node.kind == "sink" else f"{node.kind} {node.name}"
     label = _cut(node.label, room - len(look.time) * _CHARACTER["detail"], "label")
     return "".join(
@@ -256,8 +256,8 @@ def _node_svg(node: Node, box: Box, look: Look) -> str:
             f'<rect class="node-box" x="{x}" y="{y}" width="{box.width}" height="{box.height}" rx="6"/>',
             f'<rect class="node-bar" x="{x}" y="{y}" width="4" height="{box.height}" rx="2"/>',
             f'<text class="node-label" x="{x + 14}" y="{y + 20}">{_xml(label)}</text>',
-            f'<text class="node-detail" x="{x + 14}" y="{y + 37}" data-detail="{_xml(node.detail)}">',
-            f"{_xml(_cut(detail, room - 12, 'detail'))}</text>",
+            f'<text class="node-detail" x="{x + 14}" y="{y + 37}" data-shown="{_xml(shown)}">',
+            f"{_xml(_cut(look.note, room - 12, 'detail') if look.note else shown)}</text>",
             f'<text class="node-time" x="{x + box.width - 10}" y="{y + 19}" text-anchor="end">{_xml(look.time)}</text>',
             f'<circle class="node-dot" cx="{x + box.width - 13}" cy="{y + 34}" r="4"/></g>',
         ]
