@@ -49,9 +49,10 @@ class Apply(Typed):
     """A scalar function or operator of the registry (apps/language/functions.py), by its name.
 
     Operators have names too: add subtract multiply divide div mod negate, eq ne lt le gt ge, and or not,
-    is_null, coalesce, case (test, value, test, value, …, else), in (value, item, …), field (struct, Const name),
-    list (items), struct (Const name, value, …), cast (value; to `type`), try_cast. `today` and `now` have no
-    arguments: the engine binds the run's logical time. Arguments are already cast where the rules ask for it.
+    is_null, coalesce, case (test, value, test, value, …, else), between (value, low, high), in (value, item, …),
+    field (struct, Const name), list (items), struct (Const name, value, …), cast (value; to `type`), try_cast: all
+    `to_…` and `try_…` are these two. `if` is a case. `today` and `now` have no arguments: the engine binds the run's
+    logical time. Arguments are already cast where the rules ask for it.
     """
 
     function: str
@@ -60,10 +61,15 @@ class Apply(Typed):
 
 @dataclass(frozen=True, slots=True)
 class Aggregate(Typed):
-    """An aggregate function over the rows of a group; `count` without arguments counts rows."""
+    """An aggregate function over the rows of a group; `count` without arguments counts rows.
+
+    `order` is set for first, last, string_agg and list_agg alone: the order in which they take the rows. It is never
+    empty there: the sort that stands before the group, or for string_agg and list_agg the value itself.
+    """
 
     function: str
     args: tuple["Expression", ...]
+    order: tuple["OrderKey", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +133,11 @@ class JoinTo:
 
 @dataclass(frozen=True, slots=True)
 class GroupTo:
-    """Output: keys, then columns (expressions over Aggregate nodes and keys)."""
+    """Output: keys, then columns (expressions over Aggregate nodes and keys).
+
+    Outside of an Aggregate a ColumnRef of `columns` is a key, by the key's name; inside, and in `keys`, it is a
+    column of the input.
+    """
 
     keys: tuple[tuple[str, Expression], ...]
     columns: tuple[tuple[str, Expression], ...]
