@@ -12,6 +12,7 @@ from apps.common import clock
 
 register = template.Library()
 
+NONE = "\N{EN DASH}"
 _ENVIRONMENTS = ("dev", "staging", "production")
 
 
@@ -31,7 +32,7 @@ def environment(slug: str, name: str = "") -> SafeString:
 def when(moment: datetime | None, style: str = "ago") -> SafeString | str:
     """`ago`: "4 min ago"; `clock`: "16:25:03 UTC"; `full`: with the date. The other forms stand in the title."""
     if moment is None:
-        return "–"
+        return NONE
     local = timezone.localtime(moment)
     full = f"{local:%d %b %Y, %H:%M:%S} {local:%Z}"
     text = {"ago": relative(moment), "clock": f"{local:%H:%M:%S} {local:%Z}", "full": full}[style]
@@ -56,7 +57,7 @@ def relative(moment: datetime) -> str:
 def seconds(value: float | timedelta | None) -> str:
     """Seconds in words: `0.04s`, `3.1s`, `1m 04s`, `2h 05m`; a dash for none."""
     if value is None:
-        return "–"
+        return NONE
     amount = value.total_seconds() if isinstance(value, timedelta) else float(value)
     if amount < 0.995:
         return f"{amount:.2f}s"
@@ -75,7 +76,7 @@ def seconds(value: float | timedelta | None) -> str:
 @register.filter
 def amount(value: int | None) -> str:
     """A whole number with its thousands apart; a dash for none."""
-    return "–" if value is None else f"{value:,}"
+    return NONE if value is None else f"{value:,}"
 
 
 @register.filter
@@ -88,7 +89,7 @@ def plural(count: int, word: str) -> str:
 def size(value: int | None) -> str:
     """Bytes in words, by 1,024."""
     if value is None:
-        return "–"
+        return NONE
     number = float(value)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if number < 1024:
@@ -101,7 +102,7 @@ def size(value: int | None) -> str:
 def percent(value: float | None) -> str:
     """A fraction 0..1 in per cent; never rounded up to 100."""
     if value is None:
-        return "–"
+        return NONE
     return "100" if value >= 1 else f"{min(value * 100, 99.9):.1f}"
 
 
@@ -109,3 +110,17 @@ def percent(value: float | None) -> str:
 def item(mapping: dict[Any, Any], key: Any) -> Any:
     """The value at a key that only the template knows; None when it is not there."""
     return mapping.get(key)
+
+
+@register.filter
+def duration(job: Any) -> str:
+    """How long a job took, or has taken so far; a dash before it began."""
+    if job.started_at is None:
+        return NONE
+    return seconds(((job.finished_at or clock.now()) - job.started_at).total_seconds())
+
+
+@register.filter
+def unlocalise(value: float) -> str:
+    """A number for an attribute: with a point, whatever the language."""
+    return repr(round(float(value), 4))

@@ -1,0 +1,141 @@
+// The live run page. Rows are the truth: an event only says that there is something new to fetch, except for log lines
+// and progress, which are shown as they come. The first connection starts after the last event the page was drawn with,
+// later ones after the last that arrived (Last-Event-ID), so nothing is missed.
+import { paint } from "../portal/graph.js";
+import { clock, freshTimes } from "../portal/times.js";
+
+const page = document.getElementById("run");
+const log = document.getElementById("log");
+const lines = document.getElementById("log-lines");
+const MOST_LINES = 5000; // the browser keeps this many; the whole log can be downloaded
+const MIN_GAP_MS = 400; // between two refreshes
+
+let seen = Number(page.dataset.lastEvent);
+let refreshing = 0;
+let source = null;
+
+// --- the fragment --------------------------------------------------------------------------
+
+function refresh() {
+  if (refreshing) return;
+  refreshing = setTimeout(() => {
+    refreshing = 0;
+    globalThis.htmx.trigger("#run-top", "refresh");
+  }, MIN_GAP_MS);
+}
+
+document.addEventListener("htmx:afterSettle", drawGraph);
+
+function drawGraph() {
+  const looks = {};
+  for (const row of document.querySelectorAll("[data-step-node]")) {
+    looks[row.dataset.stepNode] = { state: row.dataset.state, time: row.dataset.time, note: row.dataset.note };
+  }
+  for (const frame of document.querySelectorAll(".graph-frame")) paint(frame, looks);
+  if (document.getElementById("run-top").dataset.final === "true") finish();
+}
+
+function finish() {
+  source?.close();
+  setLive("finished", "");
+}
+
+function setLive(text, kind) {
+  const live = document.getElementById("live-state");
+  if (!live) return;
+  live.textContent = text;
+  live.className = kind ? `live-${kind}` : "";
+}
+
+// --- events --------------------------------------------------------------------------------
+
+function connect() {
+  if (document.getElementById("run-top").dataset.final === "true") return;
+  const address = new URL(page.dataset.events, location.href);
+  address.searchParams.set("lastEventId", seen);
+  source = new EventSource(address);
+  source.onopen = () => setLive("connected", "ok");
+  source.onerror = () => {
+    setLive("reconnecting", "off");
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 3000); // refused: ask anew, from where we are
+  };
+  source.onmessage = (message) => take(message);
+}
+
+function take(message) {
+  const seq = Number(message.lastEventId) || seen;
+  if (seq <= seen && message.lastEventId) return;
+  seen = seq;
+  const { kind, at, data } = JSON.parse(message.data);
+  if (kind === "log") addLine(data, at);
+  else if (kind === "progress") setProgress(data.fraction);
+  else refresh();
+}
+
+function setProgress(fraction) {
+  const bar = document.querySelector("#run-top progress");
+  if (!bar) return;
+  bar.value = fraction;
+  document.getElementById("progress-words").textContent = `${Math.floor(fraction * 100)} %`;
+}
+
+// --- log -----------------------------------------------------------------------------------
+
+function addLine({ level = "info", step = "", message = "" }, at) {
+  document.getElementById("log-empty")?.remove();
+  const line = document.createElement("div");
+  line.className = `log-line is-${level}`;
+  line.dataset.step = step ?? "";
+  line.dataset.level = level;
+  const time = line.appendChild(document.createElement("time"));
+  time.dateTime = at ?? new Date().toISOString();
+  time.textContent = clock(new Date(time.dateTime)).slice(0, 8);
+  line.appendChild(document.createElement("b")).textContent = level.toUpperCase().slice(0, 5);
+  line.appendChild(document.createElement("i")).textContent = step ?? "";
+  line.appendChild(document.createElement("span")).textContent = message;
+  line.hidden = !isWanted(line);
+  lines.appendChild(line);
+  while (lines.childElementCount > MOST_LINES) lines.firstElementChild.remove();
+  follow();
+}
+
+const controls = {
+  words: document.getElementById("log-filter"),
+  level: document.getElementById("log-level"),
+  follow: document.getElementById("log-follow"),
+  wrap: document.getElementById("log-wrap"),
+};
+
+function isWanted(line) {
+  const words = controls.words.value.trim().toLowerCase();
+  const level = controls.level.value;
+  const isGrave = line.dataset.level !== "info";
+  return (level === "all" || (level === "warnings" && isGrave) || level === `step:${line.dataset.step}`)
+    && (!words || line.textContent.toLowerCase().includes(words));
+}
+
+function filter() {
+  for (const line of lines.querySelectorAll(".log-line")) line.hidden = !isWanted(line);
+  follow();
+}
+
+function follow() {
+  if (controls.follow.checked) lines.scrollTop = lines.scrollHeight;
+}
+
+controls.words.addEventListener("input", filter);
+controls.level.addEventListener("change", filter);
+controls.follow.addEventListener("change", follow);
+controls.wrap.addEventListener("change", () => log.classList.toggle("is-wrapped", controls.wrap.checked));
+lines.addEventListener("wheel", () => {
+  const atEnd = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 30;
+  if (!atEnd) controls.follow.checked = false; // one who reads upwards does not want to be pulled down
+}, { passive: true });
+
+// The reader's own zone, named once in the head of the log.
+for (const time of lines.querySelectorAll("time")) time.textContent = clock(new Date(time.dateTime)).slice(0, 8);
+document.getElementById("log-zone").textContent = clock(new Date()).slice(9);
+freshTimes();
+drawGraph();
+follow();
+connect();
