@@ -1,0 +1,28 @@
+"""The Celery message that tells a worker of a job. A hint: lost or doubled, it changes nothing but the waiting time."""
+
+import functools
+import logging
+
+from celery import Celery
+
+from apps.jobs.registry import JobKind
+
+logger = logging.getLogger(__name__)
+
+
+@functools.cache
+def _sender() -> Celery:
+    """An application that only sends. Web pages and commands have none of their own, and need no tasks loaded."""
+    app = Celery("flowcontrol.sender", set_as_current=False)
+    app.config_from_object("django.conf:settings", namespace="CELERY")
+    return app
+
+
+def send(kind: JobKind, pk: int, queue: str) -> bool:
+    """Send the message of one job. Never raises; False when the broker did not take it: the reconciler sends again."""
+    try:
+        _sender().send_task(kind.task, args=[pk], queue=queue, retry=False)
+    except Exception as error:  # noqa: BLE001 - whatever a broker's client raises, the row is safe
+        logger.warning("The message for %s %s was not sent (%s); it will be sent again.", kind.name, pk, error)
+        return False
+    return True

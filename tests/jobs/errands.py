@@ -1,0 +1,67 @@
+"""A kind of long work for these tests alone: an errand has steps, each done once, and says what became of it.
+
+Its table belongs to an app that is not installed, so no other room's test and no migration sees it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection, models
+
+from apps.jobs import registry
+from apps.jobs.models import Job
+from apps.jobs.registry import JobKind, Verdict
+
+
+class Errand(Job):
+    effect = models.CharField(max_length=20, default="none")  # what the outside world would say of it
+    ended = models.IntegerField(default=0)  # how often the final hook ran
+
+    class Meta(Job.Meta):
+        app_label = "jobs_tests"
+
+
+class Step(models.Model):
+    errand_id = models.BigIntegerField()
+    name = models.CharField(max_length=20)
+    done_by_fence = models.BigIntegerField()
+
+    class Meta:
+        app_label = "jobs_tests"
+
+
+def reconcile(errand: Any) -> Verdict:
+    if errand.effect == "published":
+        return Verdict.finish("succeeded", "Its output was in place.", effect="seen")
+    if errand.effect == "unclear":
+        raise RuntimeError("the outside world does not answer")
+    return Verdict.requeue()
+
+
+def on_final(errand: Any) -> None:
+    Errand.objects.filter(pk=errand.pk).update(ended=models.F("ended") + 1)
+
+
+KIND = JobKind(
+    name="errand",
+    model=Errand,
+    task="tests.errand",
+    queue=lambda errand: "flows.test",
+    reconcile=reconcile,
+    on_final=on_final,
+    view_action="runs.view",
+    environment=lambda errand: "dev",
+)
+
+
+def create_tables() -> None:
+    existing = connection.introspection.table_names()
+    with connection.schema_editor() as editor:
+        for model in (Errand, Step):
+            if model._meta.db_table not in existing:
+                editor.create_model(model)
+
+
+def register() -> None:
+    registry.register(KIND)
