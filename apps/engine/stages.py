@@ -8,7 +8,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from apps.language.diagnostics import Span
 from apps.language.plan import Check, Schema, SinkTable
+
+
+@dataclass(frozen=True, slots=True)
+class LookupProbe:
+    """How to say which keys a lookup found more than once.
+
+    A lookup is a join that DuckDB refuses when a key matches twice ("More than one row returned by a subquery"), but
+    it does not say which. When that happened, run `sql` of the stage's probes: the first that gives rows is to blame.
+    It gives up to three rows (the key as text, its number of matches) and reads what the stage reads.
+    """
+
+    step: str
+    right: str  # the source or step in which the lookup looked
+    label: str  # the columns of the step that make the key, `customer_id, day`
+    sql: str
+    span: Span = field(compare=False, repr=False, default=Span())
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +46,7 @@ class Stage:
     ordered: bool  # the rows come in an order that is to be kept
     table: str = ""  # the name (not quoted) by which later stages and checks read the rows; empty if none does
     sink: SinkTable | None = None
+    probes: tuple[LookupProbe, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,69 @@
+"""Expectations → SELECTs that give one row: how many rows fail, and how many there are."""
+
+from sqlglot import exp
+
+from apps.engine import spelling
+from apps.engine.expressions import Emitter
+from apps.engine.relations import named, reference, select
+from apps.engine.types import number
+from apps.language.plan import Check
+
+
+def emit(check: Check, relation: exp.Table, other: exp.Table | None, emitter: Emitter) -> exp.Select:
+    """`failed_rows, total_rows` over `relation` (alias `l`); `other` has the alias `r`.
+
+    An expectation that is null passes. unique: every row whose key another row has fails, keys with a null aside.
+    references: a null refers to nothing and passes. table: fails with one row of one.
+    """
+    match check.kind:
+        case "row":
+            assert check.test is not None
+            return _counted(relation, exp.Not(this=emitter.test(check.test)))
+        case "unique":
+            return _unique(check, relation)
+        case "references":
+            assert other is not None
+            return _references(check, relation, other)
+        case "table":
+            assert check.test is not None
+            fails = exp.Not(this=emitter.test(check.test))
+            return _result(relation, spelling.when(fails, number(1), number(0)), number(1))
+
+
+def _result(source: exp.Expression, failed: exp.Expression, total: exp.Expression) -> exp.Select:
+    big = exp.DataType.build("BIGINT")
+    columns = [
+        named(exp.Cast(this=failed, to=big.copy()), "failed_rows"),
+        named(exp.Cast(this=total, to=big.copy()), "total_rows"),
+    ]
+    return select(columns, source)
+
+
+def _counted(source: exp.Expression, fails: exp.Expression) -> exp.Select:
+    return _result(source, spelling.call("count_if", fails), exp.Count(this=exp.Star()))
+
+
+def _unique(check: Check, relation: exp.Table) -> exp.Select:
+    keys: list[exp.Expression] = [reference(name) for name in check.columns]
+    rows = exp.Count(this=exp.Star())
+    groups = select([named(rows, "n"), *[named(key, f"k{place}") for place, key in enumerate(keys)]], relation)
+    groups.set("group", exp.Group(expressions=[key.copy() for key in keys]))
+    there = [spelling.is_there(reference(f"k{place}")) for place in range(len(keys))]
+    repeated = spelling.all_of([exp.GT(this=reference("n"), expression=number(1)), *there])
+    failed = spelling.when(repeated, reference("n"), number(0))
+    source = exp.Subquery(this=groups, alias=exp.TableAlias(this=exp.to_identifier("l", quoted=True)))
+    total = spelling.call("sum", reference("n"))
+    return _result(source, _or_zero(spelling.call("sum", failed)), _or_zero(total))
+
+
+def _references(check: Check, relation: exp.Table, other: exp.Table) -> exp.Select:
+    pairs = zip(check.columns, check.other_columns, strict=True)
+    same = [exp.EQ(this=reference(mine), expression=reference(theirs, 1)) for mine, theirs in pairs]
+    target = select([number(1)], other)
+    target.set("where", exp.Where(this=spelling.all_of(same)))
+    there = [spelling.is_there(reference(name)) for name in check.columns]
+    return _counted(relation, spelling.all_of([*there, exp.Not(this=exp.Exists(this=target))]))
+
+
+def _or_zero(value: exp.Expression) -> exp.Expression:
+    return spelling.call("coalesce", value, number(0))

@@ -1,0 +1,122 @@
+"""Typed expressions of a plan → sqlglot nodes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlglot import exp
+
+from apps.engine import spelling
+from apps.engine.types import cast, identifier, literal
+from apps.language.plan import (
+    Aggregate,
+    Apply,
+    ColumnRef,
+    Const,
+    Expression,
+    OrderKey,
+    Parameter,
+    ParamValue,
+    Plan,
+    WindowCall,
+)
+from apps.language.types import Kind, Type
+
+SIDES = ("l", "r")  # what the inputs of an operation are called in its SELECT
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What a run binds: the parameters' values and its logical time, in the flow's own time zone."""
+
+    params: Mapping[str, Any]  # a Const or a plain Python value; what is missing takes its default
+    defaults: Mapping[str, Parameter]
+    now: datetime  # aware
+
+    @classmethod
+    def of(cls, plan: Plan, params: Mapping[str, Any], logical_time: datetime) -> "Values":
+        aware = logical_time if logical_time.tzinfo else logical_time.replace(tzinfo=UTC)
+        zone = ZoneInfo(plan.settings.timezone or "UTC")
+        return cls(params, {parameter.name: parameter for parameter in plan.params}, aware.astimezone(zone))
+
+
+Emit = Callable[[ColumnRef], exp.Expression]
+
+
+def column(reference: ColumnRef) -> exp.Expression:
+    """A column of the operation's input, always with its table: a bare name could mean an alias of the same SELECT."""
+    return exp.Column(this=identifier(reference.name), table=identifier(SIDES[reference.side]))
+
+
+@dataclass(frozen=True, slots=True)
+class Emitter:
+    """Emits expressions in one operation: `columns` says what a column is, `over` what window calls are over."""
+
+    values: Values
+    columns: Emit = column
+    over: Callable[[WindowCall, exp.Expression], exp.Expression] | None = None
+    spellings: Mapping[str, spelling.Spelling] = field(default_factory=lambda: spelling.DUCKDB)
+
+    def __call__(self, node: Expression) -> exp.Expression:
+        match node:
+            case Const(value=value, type=type_):
+                return literal(value, type_)
+            case ColumnRef():
+                return self.columns(node)
+            case ParamValue(name=name, type=type_):
+                return self._parameter(name, type_)
+            case Apply(function="today" | "now"):
+                return self._moment(node)
+            case Apply() | Aggregate() | WindowCall():
+                return self._call(node)
+
+    def test(self, node: Expression) -> exp.Expression:
+        """The expression as a condition that can be joined to others by `and`."""
+        return spelling.wrap(self(node))
+
+    def _call(self, node: Apply | Aggregate | WindowCall) -> exp.Expression:
+        # An aggregate's arguments are columns of the input, whatever a column outside it stands for.
+        inner = replace(self, columns=column) if isinstance(node, Aggregate) else self
+        result = self.spellings[node.function](node, [inner(arg) for arg in node.args])
+        if isinstance(node, Aggregate) and node.order:
+            _order_rows(result, ordering(node.order, inner))
+        if isinstance(node, WindowCall):
+            assert self.over is not None
+            result = self.over(node, result)
+        return result if node.function in spelling.EXACT else cast(result, node.type)
+
+    def _parameter(self, name: str, type_: Type) -> exp.Expression:
+        if name not in self.values.params:
+            default = self.values.defaults[name].default
+            assert default is not None, f"parameter {name} has no value"
+            return cast(self(default), type_)
+        value = self.values.params[name]
+        return literal(value.value if isinstance(value, Const) else value, type_)
+
+    def _moment(self, node: Apply) -> exp.Expression:
+        now = self.values.now
+        match node.type.kind:
+            case Kind.DATE:
+                return literal(now.date(), node.type)
+            case Kind.TIMESTAMPTZ:
+                return literal(now, node.type)
+            case _:
+                return literal(now.replace(tzinfo=None), node.type)
+
+
+def ordering(keys: Sequence[OrderKey], emit: Emitter) -> exp.Order:
+    """Nulls are last in both directions."""
+    return exp.Order(
+        expressions=[exp.Ordered(this=emit.test(key.value), desc=key.descending, nulls_first=False) for key in keys]
+    )
+
+
+def _order_rows(result: exp.Expression, order: exp.Order) -> None:
+    """`first(x)` → `first(x ORDER BY …)`, inside of whatever stands around the call."""
+    call = result.find(exp.Anonymous)
+    assert call is not None
+    *before, last = call.expressions
+    order.set("this", last)
+    call.set("expressions", [*before, order])
