@@ -247,7 +247,9 @@ def _node_svg(node: Node, box: Box, look: Look) -> str:
     room = box.width - 26
     shown = _cut(node.detail, room - 12, "detail")
     full = f"{node.kind} {node.name}: {node.label} {node.detail}" if node.kind == "sink" else f"{node.kind} {node.name}"
-    label = _cut(node.label, room - len(look.time) * _CHARACTER["detail"], "label")
+    space = room - len(look.time) * _CHARACTER["detail"]
+    # Of a path the end says more than the beginning.
+    label = _cut(node.label[::-1], space, "label")[::-1] if node.kind == "sink" else _cut(node.label, space, "label")
     return "".join(
         [
             f'<g class="node node-{node.kind}" data-node="{_xml(node.id)}" data-state="{_xml(look.state)}"',

@@ -24,7 +24,7 @@ export function flowMode(ace) {
           { token: "comment", regex: /#.*$/ },
           { token: ["text", "keyword.statement", "text", "entity.name.function"], regex: `^(\\s*)(${STATEMENTS})(\\s+)([A-Za-z_]\\w*)` },
           { token: ["text", "keyword.statement"], regex: `^(\\s*)(${STATEMENTS})\\b(?!\\s*[,:=])` },
-          { token: ["text", "table.rule"], regex: /^(\s*)(?=\|.*\|\s*$)/, next: "table" },
+          { token: "text", regex: /^\s*(?=\|.*\|\s*$)/, next: "table" },
           { token: ["keyword.operator", "text", "keyword.operation"], regex: `(\\|)(\\s*)(${OPERATIONS})\\b` },
           { token: "string", regex: '"""', next: "sql" },
           { token: "string", regex: /"(?:[^"\\]|\\.)*"?/ },

@@ -90,7 +90,7 @@ function addLine({ level = "info", step = "", message = "" }, at) {
   const time = line.appendChild(document.createElement("time"));
   time.dateTime = at ?? new Date().toISOString();
   time.textContent = clock(new Date(time.dateTime)).slice(0, 8);
-  line.appendChild(document.createElement("b")).textContent = level.toUpperCase().slice(0, 5);
+  line.appendChild(document.createElement("b")).textContent = level === "warning" ? "WARN" : level.toUpperCase();
   line.appendChild(document.createElement("i")).textContent = step ?? "";
   line.appendChild(document.createElement("span")).textContent = message;
   line.hidden = !isWanted(line);
