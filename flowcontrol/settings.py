@@ -138,6 +138,9 @@ CELERY_TIMEZONE = "UTC"
 LEASE_SECONDS = environment.number("LEASE_SECONDS", 10, 2, 3600)
 HEARTBEAT_SECONDS = LEASE_SECONDS / 3
 RECONCILE_SECONDS = 5
+# Live events are read from the table of job events; the bus only hints (no EVENTSTREAM_REDIS: apps/jobs/live.py says why).
+EVENTSTREAM_STORAGE_CLASS = "apps.jobs.live.JobEventStorage"
+EVENTSTREAM_CHANNELMANAGER_CLASS = "apps.jobs.live.JobChannels"
 
 # --- flows ---------------------------------------------------------------------------------
 FLOW_MEMORY_BYTES = environment.number("FLOW_MEMORY_MB", 2048, 128) * 1024**2
