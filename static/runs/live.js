@@ -49,6 +49,8 @@ function setLive(text, kind) {
 
 // --- events --------------------------------------------------------------------------------
 
+const KINDS = ["state", "plan", "step", "check", "output", "cancel", "done", "log", "progress"];
+
 function connect() {
   if (document.getElementById("run-top").dataset.final === "true") return;
   const address = new URL(page.dataset.events, location.href);
@@ -57,18 +59,18 @@ function connect() {
   source.onopen = () => setLive("connected", "ok");
   source.onerror = () => {
     setLive("reconnecting", "off");
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 3000); // refused: ask anew, from where we are
+    if (source.readyState !== EventSource.CLOSED) return; // the browser comes back by itself
+    refresh(); // over, or refused: the rows say which
+    setTimeout(connect, 3000);
   };
-  source.onmessage = (message) => take(message);
+  for (const kind of KINDS) source.addEventListener(kind, (message) => take(kind, JSON.parse(message.data)));
 }
 
-function take(message) {
-  const seq = Number(message.lastEventId) || seen;
-  if (seq <= seen && message.lastEventId) return;
-  seen = seq;
-  const { kind, at, data } = JSON.parse(message.data);
-  if (kind === "log") addLine(data, at);
-  else if (kind === "progress") setProgress(data.fraction);
+function take(kind, event) {
+  if (event.seq <= seen) return; // a reconnection may begin a little early
+  seen = event.seq;
+  if (kind === "log") addLine(event);
+  else if (kind === "progress") setProgress(event.fraction);
   else refresh();
 }
 
@@ -81,14 +83,14 @@ function setProgress(fraction) {
 
 // --- log -----------------------------------------------------------------------------------
 
-function addLine({ level = "info", step = "", message = "" }, at) {
+function addLine({ level = "info", step = "", message = "", at }) {
   document.getElementById("log-empty")?.remove();
   const line = document.createElement("div");
   line.className = `log-line is-${level}`;
   line.dataset.step = step ?? "";
   line.dataset.level = level;
   const time = line.appendChild(document.createElement("time"));
-  time.dateTime = at ?? new Date().toISOString();
+  time.dateTime = at;
   time.textContent = clock(new Date(time.dateTime)).slice(0, 8);
   line.appendChild(document.createElement("b")).textContent = level === "warning" ? "WARN" : level.toUpperCase();
   line.appendChild(document.createElement("i")).textContent = step ?? "";
