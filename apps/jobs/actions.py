@@ -38,7 +38,12 @@ def enqueue(job: Job, delay: float = 0.0) -> None:
         return
     events.write(kind, job.pk, job.event_seq, [("state", describe(job))])
     if not delay:
-        transaction.on_commit(lambda: messages.send(kind, job.pk, queue), robust=True)
+        transaction.on_commit(lambda: _send(kind, job.pk, queue), robust=True)
+
+
+def _send(kind: registry.JobKind, pk: int, queue: str) -> None:
+    if not messages.send(kind, pk, queue):  # then the reconciler's next pass does, instead of waiting for a worker
+        kind.model.objects.filter(pk=pk, state=State.QUEUED).update(send_after=moment())
 
 
 def cancel(job: Job, *, by: Any) -> str:

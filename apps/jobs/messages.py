@@ -4,8 +4,14 @@ import functools
 import logging
 
 from celery import Celery
+from django.conf import settings
 
 from apps.jobs.registry import JobKind
+
+# A page waits for this: a broker that is away is known at once, not after the six seconds of the defaults.
+IMPATIENT = {"max_retries": 0, "socket_timeout": 2.0, "socket_connect_timeout": 2.0}
+# A pooled connection to a broker that was restarted is broken; a new one is not.
+ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 logger = logging.getLogger(__name__)
 
@@ -15,13 +21,14 @@ def _sender() -> Celery:
     """An application that only sends. Web pages and commands have none of their own, and need no tasks loaded."""
     app = Celery("flowcontrol.sender", set_as_current=False)
     app.config_from_object("django.conf:settings", namespace="CELERY")
+    app.conf.broker_transport_options = {**settings.CELERY_BROKER_TRANSPORT_OPTIONS, **IMPATIENT}
     return app
 
 
 def send(kind: JobKind, pk: int, queue: str) -> bool:
     """Send the message of one job. Never raises; False when the broker did not take it: the reconciler sends again."""
     try:
-        _sender().send_task(kind.task, args=[pk], queue=queue, retry=False)
+        _sender().send_task(kind.task, args=[pk], queue=queue, retry=True, retry_policy=ONCE_MORE)
     except Exception as error:  # noqa: BLE001 - whatever a broker's client raises, the row is safe
         logger.warning("The message for %s %s was not sent (%s); it will be sent again.", kind.name, pk, error)
         return False

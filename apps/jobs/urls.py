@@ -1,3 +1,8 @@
 """Addresses of this room."""
 
-urlpatterns: list = []
+from django.urls import path
+
+from apps.jobs import views
+
+app_name = "jobs"
+urlpatterns = [path("events/<slug:kind>/<int:pk>/", views.events, name="events")]
