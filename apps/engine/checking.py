@@ -2,8 +2,8 @@
 
 from sqlglot import exp
 
-from apps.engine import spelling
 from apps.engine.expressions import Emitter
+from apps.engine.nodes import all_of, call, is_there, when
 from apps.engine.relations import named, reference, select
 from apps.engine.types import number
 from apps.language.plan import Check
@@ -27,7 +27,7 @@ def emit(check: Check, relation: exp.Table, other: exp.Table | None, emitter: Em
         case "table":
             assert check.test is not None
             fails = exp.Not(this=emitter.test(check.test))
-            return _result(relation, spelling.when(fails, number(1), number(0)), number(1))
+            return _result(relation, when(fails, number(1), number(0)), number(1))
 
 
 def _result(source: exp.Expression, failed: exp.Expression, total: exp.Expression) -> exp.Select:
@@ -40,7 +40,7 @@ def _result(source: exp.Expression, failed: exp.Expression, total: exp.Expressio
 
 
 def _counted(source: exp.Expression, fails: exp.Expression) -> exp.Select:
-    return _result(source, spelling.call("count_if", fails), exp.Count(this=exp.Star()))
+    return _result(source, call("count_if", fails), exp.Count(this=exp.Star()))
 
 
 def _unique(check: Check, relation: exp.Table) -> exp.Select:
@@ -48,22 +48,22 @@ def _unique(check: Check, relation: exp.Table) -> exp.Select:
     rows = exp.Count(this=exp.Star())
     groups = select([named(rows, "n"), *[named(key, f"k{place}") for place, key in enumerate(keys)]], relation)
     groups.set("group", exp.Group(expressions=[key.copy() for key in keys]))
-    there = [spelling.is_there(reference(f"k{place}")) for place in range(len(keys))]
-    repeated = spelling.all_of([exp.GT(this=reference("n"), expression=number(1)), *there])
-    failed = spelling.when(repeated, reference("n"), number(0))
+    there = [is_there(reference(f"k{place}")) for place in range(len(keys))]
+    repeated = all_of([exp.GT(this=reference("n"), expression=number(1)), *there])
+    failed = when(repeated, reference("n"), number(0))
     source = exp.Subquery(this=groups, alias=exp.TableAlias(this=exp.to_identifier("l", quoted=True)))
-    total = spelling.call("sum", reference("n"))
-    return _result(source, _or_zero(spelling.call("sum", failed)), _or_zero(total))
+    total = call("sum", reference("n"))
+    return _result(source, _or_zero(call("sum", failed)), _or_zero(total))
 
 
 def _references(check: Check, relation: exp.Table, other: exp.Table) -> exp.Select:
     pairs = zip(check.columns, check.other_columns, strict=True)
     same = [exp.EQ(this=reference(mine), expression=reference(theirs, 1)) for mine, theirs in pairs]
     target = select([number(1)], other)
-    target.set("where", exp.Where(this=spelling.all_of(same)))
-    there = [spelling.is_there(reference(name)) for name in check.columns]
-    return _counted(relation, spelling.all_of([*there, exp.Not(this=exp.Exists(this=target))]))
+    target.set("where", exp.Where(this=all_of(same)))
+    there = [is_there(reference(name)) for name in check.columns]
+    return _counted(relation, all_of([*there, exp.Not(this=exp.Exists(this=target))]))
 
 
 def _or_zero(value: exp.Expression) -> exp.Expression:
-    return spelling.call("coalesce", value, number(0))
+    return call("coalesce", value, number(0))

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlglot import exp
 
 from apps.engine import spelling
+from apps.engine.nodes import wrap
 from apps.engine.types import cast, identifier, literal
 from apps.language.plan import (
     Aggregate,
@@ -74,7 +75,7 @@ class Emitter:
 
     def test(self, node: Expression) -> exp.Expression:
         """The expression as a condition that can be joined to others by `and`."""
-        return spelling.wrap(self(node))
+        return wrap(self(node))
 
     def _call(self, node: Apply | Aggregate | WindowCall) -> exp.Expression:
         # An aggregate's arguments are columns of the input, whatever a column outside it stands for.
@@ -85,6 +86,8 @@ class Emitter:
         if isinstance(node, WindowCall):
             assert self.over is not None
             result = self.over(node, result)
+        if node.function in spelling.AFTER:
+            result = spelling.AFTER[node.function](result)
         return result if node.function in spelling.EXACT else cast(result, node.type)
 
     def _parameter(self, name: str, type_: Type) -> exp.Expression:
@@ -108,9 +111,12 @@ class Emitter:
 
 def ordering(keys: Sequence[OrderKey], emit: Emitter) -> exp.Order:
     """Nulls are last in both directions."""
-    return exp.Order(
-        expressions=[exp.Ordered(this=emit.test(key.value), desc=key.descending, nulls_first=False) for key in keys]
-    )
+    terms = []
+    for key in keys:
+        # A bare literal is refused as a sort key, or read as a column's position.
+        value = cast(emit(key.value), key.value.type) if isinstance(key.value, Const | ParamValue) else emit(key.value)
+        terms.append(exp.Ordered(this=wrap(value), desc=key.descending, nulls_first=False))
+    return exp.Order(expressions=terms)
 
 
 def _order_rows(result: exp.Expression, order: exp.Order) -> None:

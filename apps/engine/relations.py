@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from apps.engine import spelling
 from apps.engine.expressions import SIDES, Emitter, Values, column, ordering
+from apps.engine.nodes import all_of, call
 from apps.engine.pruning import Names, Needs, names_in
 from apps.engine.types import cast, identifier, number
 from apps.language import types
@@ -123,7 +123,7 @@ class StepBuilder:
         """A SELECT over the input with the filters that wait, and with the sort when it is to be kept."""
         query = select(columns, self._source())
         if self.filters:
-            query.set("where", exp.Where(this=spelling.all_of(self.filters)))
+            query.set("where", exp.Where(this=all_of(self.filters)))
             self.filters = []
         if self.order and keep_order:
             query.set("order", ordering(self.order, self.emit))
@@ -249,7 +249,7 @@ class StepBuilder:
         self.pending = self._select([*self._all(wanted), named(match, _MATCH)])
         if values:
             fields = [
-                named(spelling.call("struct_extract", reference(_MATCH), exp.Literal.string(f"v{position}")), name)
+                named(call("struct_extract", reference(_MATCH), exp.Literal.string(f"v{position}")), name)
                 for position, (name, _) in enumerate(brought)
             ]
             self.pending = self._select([*self._all(wanted), *fields])
@@ -259,7 +259,7 @@ class StepBuilder:
         names = sorted(names_in([operation.test]))
         keys: list[exp.Expression] = [reference(name) for name in names] if names else [exp.true()]
         words = [cast(key, types.TEXT) for key in keys]
-        label = words[0] if len(words) == 1 else spelling.call("concat_ws", exp.Literal.string(", "), *words)
+        label = words[0] if len(words) == 1 else call("concat_ws", exp.Literal.string(", "), *words)
         left = select(keys, source.copy())
         left.set("distinct", exp.Distinct())
         joined = exp.Subquery(this=left, alias=exp.TableAlias(this=identifier(SIDES[0])))
@@ -309,7 +309,7 @@ class StepBuilder:
     def _first_of_each(self, by: Sequence[Expression], order: Sequence[OrderKey], count: int, wanted: Names) -> None:
         """Rows numbered within each `by`; DuckDB turns this into an aggregate where it can."""
         rank = exp.Window(
-            this=spelling.call("row_number"),
+            this=call("row_number"),
             partition_by=[self.emit(key) for key in by],
             order=ordering(order, self.emit) if order else None,
         )

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 from sqlglot import exp
 
-from apps.engine.types import cast, identifier, number, sql_type, text, try_cast
+from apps.engine.nodes import binary, call, is_null, is_there, null_if_zero, strict, when, wrap
+from apps.engine.types import cast, identifier, number, text, try_cast
 from apps.language import types
 from apps.language.plan import Aggregate, Apply, Const, WindowCall
 from apps.language.types import Kind, Type
@@ -18,62 +19,8 @@ Node = Apply | Aggregate | WindowCall
 Args = Sequence[exp.Expression]
 Spelling = Callable[[Node, Args], exp.Expression]
 
+NARROW_DIGITS = 18  # of the decimals that DuckDB keeps in 64 bits, and does not leave by itself
 _MICROSECONDS = {"seconds_between": 1_000_000, "minutes_between": 60_000_000, "hours_between": 3_600_000_000}
-
-
-# --- small tools -----------------------------------------------------------------------------
-
-
-def call(name: str, *args: exp.Expression) -> exp.Expression:
-    """A call written as it is: sqlglot neither renames nor rewrites it."""
-    return exp.Anonymous(this=name, expressions=list(args))
-
-
-def wrap(value: exp.Expression) -> exp.Expression:
-    """Parentheses where an operator could read the value otherwise."""
-    if isinstance(value, exp.Binary | exp.Unary | exp.Predicate | exp.Case) and not isinstance(value, exp.Paren):
-        return exp.Paren(this=value)
-    return value
-
-
-def binary(kind: type[exp.Expression], left: exp.Expression, right: exp.Expression) -> exp.Expression:
-    return kind(this=wrap(left), expression=wrap(right))
-
-
-def when(test: exp.Expression, value: exp.Expression, otherwise: exp.Expression | None = None) -> exp.Expression:
-    return exp.Case(ifs=[exp.If(this=test, true=value)], default=otherwise)
-
-
-def null_if_zero(value: exp.Expression) -> exp.Expression:
-    return call("nullif", value, number(0))
-
-
-def strict(value: exp.Expression, *args: exp.Expression) -> exp.Expression:
-    """`value`, or null when one of the arguments is."""
-    tests = [is_null(arg.copy()) for arg in args]
-    return when(_any_of(tests), exp.Null(), value)
-
-
-def _any_of(tests: Sequence[exp.Expression]) -> exp.Expression:
-    result = tests[0]
-    for test in tests[1:]:
-        result = exp.Or(this=result, expression=test)
-    return result
-
-
-def all_of(tests: Sequence[exp.Expression]) -> exp.Expression:
-    result = tests[0]
-    for test in tests[1:]:
-        result = exp.And(this=result, expression=test)
-    return result
-
-
-def is_null(value: exp.Expression) -> exp.Expression:
-    return exp.Is(this=wrap(value), expression=exp.Null())
-
-
-def is_there(value: exp.Expression) -> exp.Expression:
-    return exp.Not(this=is_null(value))
 
 
 def named(name: str) -> Spelling:
@@ -113,21 +60,43 @@ def _sum(kind: type[exp.Expression]) -> Spelling:
 
 def _multiply(node: Node, args: Args) -> exp.Expression:
     left, right = args
-    if node.type.kind is Kind.DECIMAL:
-        left_type = argument_type(node, 0)
-        if left_type.kind is Kind.DECIMAL and node.type.precision > 18:
-            left = cast(left, types.decimal(node.type.precision, left_type.scale))
+    left_type = argument_type(node, 0)
+    if node.type.kind is Kind.DECIMAL and node.type.precision > NARROW_DIGITS:
+        left = cast(left, types.decimal(node.type.precision, left_type.scale))
     return binary(exp.Mul, left, right)
 
 
 def _divide(node: Node, args: Args) -> exp.Expression:
+    if node.type.kind is Kind.DECIMAL:
+        return _divide_decimals(node, args)
     return binary(exp.Div, args[0], null_if_zero(args[1]))
 
 
+def _divide_decimals(node: Node, args: Args) -> exp.Expression:
+    """Exactly, where DuckDB would divide doubles: whole numbers are divided to one digit more than the result has,
+    and the last cast rounds that digit away."""
+    top, bottom = (argument_type(node, position) for position in (0, 1))
+    digits = node.type.scale + 1
+    dividend = binary(exp.Mul, _unscaled(args[0], top.scale), _huge(10 ** (digits - top.scale + bottom.scale)))
+    quotient = binary(exp.IntDiv, dividend, null_if_zero(_unscaled(args[1], bottom.scale)))
+    unit = cast(text(f"0.{'0' * node.type.scale}1"), types.decimal(digits, digits))
+    return binary(exp.Mul, cast(quotient, types.decimal(types.MAX_PRECISION, 0)), unit)
+
+
+def _unscaled(value: exp.Expression, scale: int) -> exp.Expression:
+    """A decimal without its point, as a whole number of 128 bits."""
+    if scale:
+        wide = cast(value, types.decimal(types.MAX_PRECISION, scale))
+        value = binary(exp.Mul, wide, cast(number(10**scale), types.decimal(scale + 1, 0)))
+    return exp.Cast(this=value, to=exp.DataType.build("HUGEINT", dialect="duckdb"))
+
+
+def _huge(value: int) -> exp.Expression:
+    return exp.Cast(this=number(value), to=exp.DataType.build("HUGEINT", dialect="duckdb"))
+
+
 def _whole_divide(node: Node, args: Args) -> exp.Expression:
-    if argument_type(node, 0).kind is Kind.INT and argument_type(node, 1).kind is Kind.INT:
-        return call("divide", args[0], null_if_zero(args[1]))
-    return call("trunc", binary(exp.Div, args[0], null_if_zero(args[1])))
+    return binary(exp.IntDiv, args[0], null_if_zero(args[1]))
 
 
 def _mod(node: Node, args: Args) -> exp.Expression:
@@ -138,10 +107,14 @@ def _negate(node: Node, args: Args) -> exp.Expression:
     return exp.Neg(this=wrap(args[0]))
 
 
-def _round(node: Node, args: Args) -> exp.Expression:
-    if node.type.kind is Kind.INT and len(args) == 1:
-        return args[0]
-    return call("round", *([args[0], cast(args[1], types.INT)] if len(args) > 1 else args))
+def _positive(name: str, *, zero: bool) -> Spelling:
+    """Null where the function has no value: below zero, or below and at it."""
+    refused: type[exp.Expression] = exp.LT if zero else exp.LTE
+
+    def spell(node: Node, args: Args) -> exp.Expression:
+        return when(binary(refused, args[0].copy(), number(0)), exp.Null(), call(name, args[0]))
+
+    return spell
 
 
 # --- logic, null, choice ------------------------------------------------------------------------
@@ -159,23 +132,23 @@ def _connect(kind: type[exp.Expression]) -> Spelling:
 
 def _case(node: Node, args: Args) -> exp.Expression:
     """(test, value, test, value, …, else); without else it is null."""
-    pairs = list(zip(args[0::2], args[1::2], strict=False))
+    pairs = zip(args[0::2], args[1::2], strict=False)
     default = args[-1] if len(args) % 2 else None
     return exp.Case(ifs=[exp.If(this=test, true=value) for test, value in pairs], default=default)
 
 
-def _if(node: Node, args: Args) -> exp.Expression:
-    return when(args[0], args[1], args[2] if len(args) > 2 else None)
-
-
 def _in(node: Node, args: Args) -> exp.Expression:
     if len(args) == 1:
-        return exp.false()
+        return strict(exp.false(), args[0])
     return exp.In(this=wrap(args[0]), expressions=list(args[1:]))
 
 
-def _extreme(name: str) -> Spelling:
-    """`greatest` and `least` skip nulls in DuckDB; ours are strict."""
+def _between(node: Node, args: Args) -> exp.Expression:
+    return exp.Between(this=wrap(args[0]), low=wrap(args[1]), high=wrap(args[2]))
+
+
+def _strictly(name: str) -> Spelling:
+    """For functions of DuckDB that skip a null, where ours answer with null."""
     return lambda node, args: strict(call(name, *args), *args)
 
 
@@ -199,9 +172,32 @@ def _struct(node: Node, args: Args) -> exp.Expression:
 def convert(value: exp.Expression, source: Type, target: Type, *, tolerant: bool) -> exp.Expression:
     """A cast by the language's rules: a fraction is cut off on the way to int, a zone is UTC."""
     to = try_cast if tolerant else cast
-    if target.kind is Kind.INT and source.kind in (Kind.DOUBLE, Kind.DECIMAL):
-        return to(call("trunc", value), target)
-    return to(value, target)
+    match source.kind, target.kind:
+        case ((Kind.DOUBLE | Kind.DECIMAL), Kind.INT):
+            return to(call("trunc", value), target)
+        case Kind.TEXT, Kind.INT:
+            whole = call("regexp_full_match", value.copy(), text(r"\s*[+-]?[0-9]+\s*"))
+            return _checked(value, whole, to(value.copy(), target), target, "a whole number", tolerant=tolerant)
+        case Kind.TEXT, Kind.BOOL:
+            known = exp.In(this=call("lower", value.copy()), expressions=[text("true"), text("false")])
+            return _checked(value, known, to(value.copy(), target), target, "true or false", tolerant=tolerant)
+        case Kind.TIMESTAMPTZ, (Kind.DATE | Kind.TIME | Kind.TIMESTAMP):
+            return to(_in_utc(value), target)
+        case ((Kind.DATE | Kind.TIMESTAMP), Kind.TIMESTAMPTZ):
+            return _in_utc(cast(value, types.TIMESTAMP))
+        case _:
+            return to(value, target)
+
+
+def _checked(
+    value: exp.Expression, test: exp.Expression, good: exp.Expression, target: Type, wanted: str, *, tolerant: bool
+) -> exp.Expression:
+    """For texts that DuckDB converts and the language does not (`3.7` to int). The refusal is a cast that must fail,
+    so that it is the same kind of error as any other."""
+    if tolerant:
+        return when(test, good)
+    refusal = cast(exp.DPipe(this=text(f"not {wanted}: "), expression=wrap(value)), target)
+    return when(test, good, refusal)
 
 
 def _cast(node: Node, args: Args) -> exp.Expression:
@@ -210,6 +206,11 @@ def _cast(node: Node, args: Args) -> exp.Expression:
 
 def _try_cast(node: Node, args: Args) -> exp.Expression:
     return convert(args[0], argument_type(node, 0), node.type, tolerant=True)
+
+
+def _in_utc(value: exp.Expression) -> exp.Expression:
+    """A timestamptz as UTC's clock shows it, and a timestamp as the moment when UTC's clock shows it."""
+    return call("timezone", text("UTC"), value)
 
 
 # --- text ------------------------------------------------------------------------------------
@@ -223,10 +224,26 @@ def _join(node: Node, args: Args) -> exp.Expression:
     return result
 
 
+def _at_least(value: exp.Expression, least: int) -> exp.Expression:
+    """A count that is not below; null stays null, which DuckDB's `greatest` would not do."""
+    return when(binary(exp.LT, value.copy(), number(least)), number(least), value)
+
+
+def _substr(node: Node, args: Args) -> exp.Expression:
+    start = when(binary(exp.EQ, args[1].copy(), number(0)), number(1), args[1])
+    rest = [_at_least(args[2], 0)] if len(args) > 2 else []
+    return call("substr", args[0], start, *rest)
+
+
+def _end(name: str) -> Spelling:
+    return lambda node, args: call(name, args[0], _at_least(args[1], 0))
+
+
 def _pad(name: str) -> Spelling:
     def spell(node: Node, args: Args) -> exp.Expression:
         fill = args[2] if len(args) > 2 else text(" ")
-        return call(name, args[0], exp.Cast(this=args[1], to=exp.DataType.build("INT")), fill)
+        length = exp.Cast(this=_at_least(args[1], 0), to=exp.DataType.build("INT"))
+        return call(name, args[0], length, fill)
 
     return spell
 
@@ -238,7 +255,8 @@ def _reverse(node: Node, args: Args) -> exp.Expression:
 
 def _regex_extract(node: Node, args: Args) -> exp.Expression:
     """The match or the group; null where nothing matches (DuckDB gives the empty text)."""
-    found = call("regexp_extract", *args)
+    group = [exp.Literal.number(constant(node, 2))] if len(args) > 2 else []
+    found = call("regexp_extract", args[0], args[1], *group)
     return when(call("regexp_matches", args[0].copy(), args[1].copy()), found)
 
 
@@ -249,27 +267,34 @@ def _regex_replace(node: Node, args: Args) -> exp.Expression:
 # --- time ------------------------------------------------------------------------------------
 
 
+def _clock(node: Node, args: Args, position: int = 0) -> exp.Expression:
+    """A moment whose parts can be read whatever time zone the connection has."""
+    value = args[position]
+    return _in_utc(value) if argument_type(node, position).kind is Kind.TIMESTAMPTZ else value
+
+
 def _part(name: str) -> Spelling:
-    return lambda node, args: call("date_part", text(name), args[0])
+    return lambda node, args: call("date_part", text(name), _clock(node, args))
 
 
 def _trunc(node: Node, args: Args) -> exp.Expression:
-    return call("date_trunc", args[1], args[0])
+    start = call("date_trunc", args[1], _clock(node, args))
+    return _in_utc(start) if node.type.kind is Kind.TIMESTAMPTZ else start
 
 
 def _days_between(node: Node, args: Args) -> exp.Expression:
-    """Whole calendar days from the first to the second."""
-    return call("date_diff", text("day"), args[0], args[1])
+    """Midnights between the two."""
+    return call("date_diff", text("day"), _clock(node, args), _clock(node, args, 1))
 
 
 def _units_between(node: Node, args: Args) -> exp.Expression:
     """Whole units that have passed from the first to the second, cut off towards zero."""
     passed = binary(exp.Sub, call("epoch_us", args[1]), call("epoch_us", args[0]))
-    return call("divide", exp.Paren(this=passed), number(_MICROSECONDS[node.function]))
+    return binary(exp.IntDiv, passed, number(_MICROSECONDS[node.function]))
 
 
 def _format_date(node: Node, args: Args) -> exp.Expression:
-    return call("strftime", args[0], args[1])
+    return call("strftime", _clock(node, args), args[1])
 
 
 def _parse_date(node: Node, args: Args) -> exp.Expression:
@@ -281,25 +306,23 @@ def _at_zone(node: Node, args: Args) -> exp.Expression:
 
 
 def _epoch(node: Node, args: Args) -> exp.Expression:
-    if node.type.kind is Kind.INT:
-        return call("divide", call("epoch_us", args[0]), number(1_000_000))
-    return call("epoch", args[0])
+    """Cut to the second first: half a second before 1970 is in second -1."""
+    return call("epoch", call("date_trunc", text("second"), _clock(node, args)))
 
 
 # --- hashes, lists ---------------------------------------------------------------------------
 
 
 def _hash64(node: Node, args: Args) -> exp.Expression:
-    """The first 8 bytes of the MD5 of the text, as a signed number: the same on every engine."""
-    digits = call("substr", call("md5", cast(args[0], types.TEXT)), number(1), number(16))
-    unsigned = exp.Cast(this=call("concat", text("0x"), digits), to=exp.DataType.build("UBIGINT", dialect="duckdb"))
-    high = binary(exp.GTE, unsigned, exp.Literal.number(2**63))
-    wide = exp.Cast(this=unsigned.copy(), to=exp.DataType.build("HUGEINT", dialect="duckdb"))
-    return strict(when(high, binary(exp.Sub, wide, exp.Literal.number(2**64)), wide.copy()), args[0])
-
-
-def _list_get(node: Node, args: Args) -> exp.Expression:
-    return call("list_extract", args[0], args[1])
+    """The first 8 bytes of the text's MD5 as a signed number: the same on every engine."""
+    digits = call("substr", call("md5", args[0]), number(1), number(16))
+    value = exp.Cast(
+        this=exp.DPipe(this=text("0x"), expression=digits), to=exp.DataType.build("UBIGINT", dialect="duckdb")
+    )
+    wide = exp.Cast(this=value, to=exp.DataType.build("HUGEINT", dialect="duckdb"))
+    # (v + 2**63) % 2**64 - 2**63 without naming the value twice.
+    shifted = binary(exp.Mod, binary(exp.Add, wide, _huge(2**63)), _huge(2**64))
+    return binary(exp.Sub, shifted, _huge(2**63))
 
 
 # --- aggregates ------------------------------------------------------------------------------
@@ -309,26 +332,18 @@ def _count(node: Node, args: Args) -> exp.Expression:
     return exp.Count(this=args[0] if args else exp.Star())
 
 
-def _count_if(node: Node, args: Args) -> exp.Expression:
-    return call("count_if", args[0])
-
-
 def _count_distinct(node: Node, args: Args) -> exp.Expression:
     return exp.Count(this=exp.Distinct(expressions=list(args)))
 
 
-def _mean(node: Node, args: Args) -> exp.Expression:
-    return call("avg", args[0])
-
-
 def _quantile(node: Node, args: Args) -> exp.Expression:
-    """Interpolated between the two nearest values, as a double."""
+    """Between two values in proportion."""
     share = args[1] if len(args) > 1 else exp.Literal.number("0.5")
-    return call("quantile_cont", cast(args[0], types.DOUBLE), share)
+    return call("quantile_cont", args[0], share)
 
 
-def _ordered_pick(name: str) -> Spelling:
-    return lambda node, args: call(name, args[0], args[1])
+def _where_there(value: exp.Expression, tested: exp.Expression) -> exp.Expression:
+    return exp.Filter(this=value, expression=exp.Where(this=is_there(tested.copy())))
 
 
 def _pick(name: str) -> Spelling:
@@ -337,20 +352,13 @@ def _pick(name: str) -> Spelling:
     def spell(node: Node, args: Args) -> exp.Expression:
         if isinstance(node, WindowCall):
             return exp.IgnoreNulls(this=call(f"{name}_value", *args))
-        chosen = call(name, args[0])
-        there = is_there(args[0].copy())
-        return exp.Filter(this=chosen, expression=exp.Where(this=there))
+        return _where_there(call(name, args[0]), args[0])
 
     return spell
 
 
-def _string_agg(node: Node, args: Args) -> exp.Expression:
-    return call("string_agg", args[0], args[1] if len(args) > 1 else text(","))
-
-
 def _list_agg(node: Node, args: Args) -> exp.Expression:
-    there = is_there(args[0].copy())
-    return exp.Filter(this=call("list", args[0]), expression=exp.Where(this=there))
+    return _where_there(call("list", args[0]), args[0])
 
 
 DUCKDB: dict[str, Spelling] = {
@@ -373,8 +381,8 @@ DUCKDB: dict[str, Spelling] = {
     "not": lambda node, args: exp.Not(this=wrap(args[0])),
     "is_null": lambda node, args: is_null(args[0]),
     "in": _in,
+    "between": _between,
     "case": _case,
-    "if": _if,
     "field": _field,
     "list": _list,
     "struct": _struct,
@@ -383,8 +391,8 @@ DUCKDB: dict[str, Spelling] = {
     # null
     "coalesce": named("coalesce"),
     "null_if": named("nullif"),
-    "greatest": _extreme("greatest"),
-    "least": _extreme("least"),
+    "greatest": _strictly("greatest"),
+    "least": _strictly("least"),
     # text
     "lower": named("lower"),
     "upper": named("upper"),
@@ -392,9 +400,9 @@ DUCKDB: dict[str, Spelling] = {
     "ltrim": named("ltrim"),
     "rtrim": named("rtrim"),
     "length": named("length"),
-    "substr": named("substr"),
-    "left": named("left"),
-    "right": named("right"),
+    "substr": _substr,
+    "left": _end("left"),
+    "right": _end("right"),
     "replace": named("replace"),
     "contains": named("contains"),
     "starts_with": named("starts_with"),
@@ -409,13 +417,13 @@ DUCKDB: dict[str, Spelling] = {
     "regex_replace": _regex_replace,
     # math
     "abs": named("abs"),
-    "round": _round,
+    "round": named("round"),
     "floor": named("floor"),
     "ceil": named("ceil"),
-    "sqrt": named("sqrt"),
+    "sqrt": _positive("sqrt", zero=True),
     "exp": named("exp"),
-    "ln": named("ln"),
-    "log10": named("log10"),
+    "ln": _positive("ln", zero=False),
+    "log10": _positive("log10", zero=False),
     "power": named("pow"),
     "sign": named("sign"),
     # time
@@ -439,17 +447,17 @@ DUCKDB: dict[str, Spelling] = {
     "epoch": _epoch,
     # lists, hashes
     "list_length": named("len"),
-    "list_contains": named("list_contains"),
-    "list_get": _list_get,
+    "list_contains": _strictly("list_contains"),
+    "list_get": named("list_extract"),
     "md5": named("md5"),
     "sha256": named("sha256"),
     "hash64": _hash64,
     # aggregates
     "count": _count,
-    "count_if": _count_if,
+    "count_if": named("count_if"),
     "count_distinct": _count_distinct,
     "sum": named("sum"),
-    "mean": _mean,
+    "mean": named("avg"),
     "min": named("min"),
     "max": named("max"),
     "median": _quantile,
@@ -459,9 +467,9 @@ DUCKDB: dict[str, Spelling] = {
     "corr": named("corr"),
     "first": _pick("first"),
     "last": _pick("last"),
-    "arg_min": _ordered_pick("arg_min"),
-    "arg_max": _ordered_pick("arg_max"),
-    "string_agg": _string_agg,
+    "arg_min": named("arg_min"),
+    "arg_max": named("arg_max"),
+    "string_agg": named("string_agg"),
     "list_agg": _list_agg,
     "any": named("bool_or"),
     "every": named("bool_and"),
@@ -476,40 +484,12 @@ DUCKDB: dict[str, Spelling] = {
 }
 
 # Functions whose result DuckDB gives in our type already: a cast would only lengthen the text.
-EXACT = frozenset(
-    {
-        "eq",
-        "ne",
-        "lt",
-        "le",
-        "gt",
-        "ge",
-        "and",
-        "or",
-        "not",
-        "is_null",
-        "in",
-        "cast",
-        "try_cast",
-        "case",
-        "if",
-        "coalesce",
-    }
-)
+EXACT = frozenset({
+    "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "is_null", "in", "between", "cast", "try_cast", "case",
+    "coalesce", "null_if", "lower", "upper", "trim", "contains", "starts_with", "ends_with", "regex_match",
+})  # fmt: skip
 
-for _kind, _target in (
-    ("int", types.INT),
-    ("double", types.DOUBLE),
-    ("decimal", None),
-    ("text", types.TEXT),
-    ("bool", types.BOOL),
-    ("date", types.DATE),
-    ("time", types.TIME),
-    ("timestamp", types.TIMESTAMP),
-):
-    DUCKDB[f"to_{_kind}"] = _cast
-    DUCKDB[f"try_{_kind}"] = _try_cast
-
-SPELLINGS: dict[str, dict[str, Spelling]] = {"duckdb": DUCKDB}
-
-__all__ = ["DUCKDB", "EXACT", "SPELLINGS", "Spelling", "binary", "call", "convert", "sql_type", "wrap"]
+# What is done to a result that stands outside of its window: DuckDB says NaN where there is no correlation.
+AFTER: dict[str, Callable[[exp.Expression], exp.Expression]] = {
+    "corr": lambda value: call("nullif", value, cast(text("nan"), types.DOUBLE)),
+}

@@ -1,0 +1,57 @@
+"""Small pieces of sqlglot trees."""
+
+from collections.abc import Sequence
+
+from sqlglot import exp
+
+
+def call(name: str, *args: exp.Expression) -> exp.Expression:
+    """A call written as it is: sqlglot neither renames nor rewrites it."""
+    return exp.Anonymous(this=name, expressions=list(args))
+
+
+def wrap(value: exp.Expression) -> exp.Expression:
+    """Parentheses where an operator could read the value otherwise."""
+    if isinstance(value, exp.Binary | exp.Unary | exp.Predicate | exp.Case) and not isinstance(value, exp.Paren):
+        return exp.Paren(this=value)
+    return value
+
+
+def binary(kind: type[exp.Expression], left: exp.Expression, right: exp.Expression) -> exp.Expression:
+    return kind(this=wrap(left), expression=wrap(right))
+
+
+def when(test: exp.Expression, value: exp.Expression, otherwise: exp.Expression | None = None) -> exp.Expression:
+    return exp.Case(ifs=[exp.If(this=test, true=value)], default=otherwise)
+
+
+def null_if_zero(value: exp.Expression) -> exp.Expression:
+    return call("nullif", value, exp.Literal.number(0))
+
+
+def strict(value: exp.Expression, *args: exp.Expression) -> exp.Expression:
+    """`value`, or null when one of the arguments is."""
+    tests = [is_null(arg.copy()) for arg in args]
+    return when(_any_of(tests), exp.Null(), value)
+
+
+def _any_of(tests: Sequence[exp.Expression]) -> exp.Expression:
+    result = tests[0]
+    for test in tests[1:]:
+        result = exp.Or(this=result, expression=test)
+    return result
+
+
+def all_of(tests: Sequence[exp.Expression]) -> exp.Expression:
+    result = tests[0]
+    for test in tests[1:]:
+        result = exp.And(this=result, expression=test)
+    return result
+
+
+def is_null(value: exp.Expression) -> exp.Expression:
+    return exp.Is(this=wrap(value), expression=exp.Null())
+
+
+def is_there(value: exp.Expression) -> exp.Expression:
+    return exp.Not(this=is_null(value))
