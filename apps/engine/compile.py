@@ -16,6 +16,7 @@ from apps.engine.cutting import Cut, cut, names_of, needs_of, wanted_of
 from apps.engine.expressions import Emitter, Values
 from apps.engine.pruning import Needs
 from apps.engine.relations import StepBuilder, common, named, reference, scan, select, table, with_ctes
+from apps.engine.rows import fetchable
 from apps.engine.stages import CompiledCheck, CompiledFlow, LookupProbe, Stage
 from apps.engine.types import cast, identifier
 from apps.language.plan import Check, Expression, Plan, SinkTable, SourceTable, StepTable
@@ -45,9 +46,11 @@ def compile_plan(
 
 
 def constant_sql(expression: Expression, plan: Plan, *, params: Mapping[str, Any], logical_time: datetime) -> str:
-    """`SELECT …` of one row and one column: the value of an expression without columns, in its type."""
+    """`SELECT …` of one row and one column: the value of an expression without columns, in its type (a timestamptz as
+    UTC's clock shows it)."""
     emit = Emitter(Values.of(plan, params, logical_time))
-    return exp.Select(expressions=[named(cast(emit(expression), expression.type), "value")]).sql(DIALECT)
+    value = fetchable(cast(emit(expression), expression.type), expression.type)
+    return exp.Select(expressions=[named(value, "value")]).sql(DIALECT)
 
 
 def check_sql(

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlglot import exp
 
 from apps.engine import spelling
+from apps.engine.errors import ParameterRefused
 from apps.engine.nodes import wrap
 from apps.engine.types import cast, identifier, literal
 from apps.language.plan import (
@@ -28,11 +29,21 @@ from apps.language.types import Kind, Type
 SIDES = ("l", "r")  # what the inputs of an operation are called in its SELECT
 
 
+class ParameterMissing(ParameterRefused):
+    """A parameter without a default was given no value."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The parameter '{name}' has no value.", hint=f"Give it one ({name}=…), or write a default into the flow."
+        )
+        self.name = name
+
+
 @dataclass(frozen=True, slots=True)
 class Values:
     """What a run binds: the parameters' values and its logical time, in the flow's own time zone."""
 
-    params: Mapping[str, Any]  # a Const or a plain Python value; what is missing takes its default
+    params: Mapping[str, Any]  # an expression or a plain Python value; what is missing takes its default
     defaults: Mapping[str, Parameter]
     now: datetime  # aware
 
@@ -91,12 +102,10 @@ class Emitter:
         return result if node.function in spelling.EXACT else cast(result, node.type)
 
     def _parameter(self, name: str, type_: Type) -> exp.Expression:
-        if name not in self.values.params:
-            default = self.values.defaults[name].default
-            assert default is not None, f"parameter {name} has no value"
-            return cast(self(default), type_)
-        value = self.values.params[name]
-        return literal(value.value if isinstance(value, Const) else value, type_)
+        value = self.values.params[name] if name in self.values.params else self.values.defaults[name].default
+        if value is None and name not in self.values.params:
+            raise ParameterMissing(name)
+        return cast(self(value), type_) if isinstance(value, Expression) else literal(value, type_)
 
     def _moment(self, node: Apply) -> exp.Expression:
         now = self.values.now
