@@ -23,10 +23,27 @@ class OutputMissingError(FlowControlError):
 
 
 def open_output(workspace: Path, path: str) -> tuple[IO[bytes], str]:
-    """The output's bytes and the name to give them; a folder comes as a zip of its files.
+    """The output's bytes and the name to give them; a folder comes as a zip of its files. Raises OutputMissingError."""
+    handle, name = _open(workspace, path)
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return os.fdopen(handle, "rb"), name
+    try:
+        return _zipped(handle), f"{name}.zip"
+    finally:
+        os.close(handle)
 
-    `path` is relative to the workspace. Each part is opened beneath the one before without following links, so a
-    link, a `..` or an absolute path never leads out. Raises OutputMissingError.
+
+def check_output(workspace: Path, path: str) -> Path:
+    """Where the output stands, once it is certain that no link is on the way. Raises OutputMissingError."""
+    os.close(_open(workspace, path)[0])
+    return workspace / path
+
+
+def _open(workspace: Path, path: str) -> tuple[int, str]:
+    """A handle on the regular file or folder at `path`, relative to the workspace, and its name.
+
+    Each part is opened beneath the one before without following links, so that a link, a `..` or an absolute path
+    never leads out.
     """
     parts = PurePosixPath(path).parts
     if not parts or "\0" in path or path.startswith("/") or any(part in ("..", "", ".") for part in parts):
@@ -40,14 +57,10 @@ def open_output(workspace: Path, path: str) -> tuple[IO[bytes], str]:
             hint="It was moved, deleted or replaced by a link since the run. Run the flow again to write it anew.",
         ) from error
     mode = os.fstat(handle).st_mode
-    if stat.S_ISREG(mode):
-        return os.fdopen(handle, "rb"), parts[-1]
-    try:
-        if stat.S_ISDIR(mode):
-            return _zipped(handle), f"{parts[-1]}.zip"
-    finally:
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         os.close(handle)
-    raise OutputMissingError(f"{path} is neither a file nor a folder any more.")
+        raise OutputMissingError(f"{path} is neither a file nor a folder any more.")
+    return handle, parts[-1]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,36 @@
+"""What higher rooms know, for pages of rooms below them: a flow's page shows its runs without importing that room."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import template
+from django.db.models import Max
+
+from apps.accounts import policy
+from apps.environments.models import Environment
+from apps.flows.models import Flow
+from apps.portal.queries import with_names
+from apps.runs.models import Run
+
+register = template.Library()
+
+
+@register.simple_tag
+def last_runs(flows: Sequence[Flow]) -> dict[int, Run]:
+    """The newest run of each flow, by the flow's key: one query for all of them."""
+    newest = Run.objects.filter(version__flow__in=[flow.pk for flow in flows]).order_by().values("version__flow")
+    runs = with_names(Run.objects.filter(pk__in=newest.annotate(newest=Max("pk")).values("newest")))
+    return {run.version.flow_id: run for run in runs}
+
+
+@register.simple_tag
+def runs_of(flow: Flow, most: int = 10) -> list[Run]:
+    """The newest runs of a flow."""
+    return list(with_names(Run.objects.filter(version__flow=flow)).order_by("-pk")[:most])
+
+
+@register.simple_tag(takes_context=True)
+def may_run(context: dict[str, Any]) -> bool:
+    """Whether the reader may start a run in at least one environment."""
+    user = context["request"].user
+    return any(policy.allowed(user, "runs.start", slug) for slug in Environment.objects.values_list("slug", flat=True))

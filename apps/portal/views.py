@@ -1,0 +1,149 @@
+"""Pages that cross rooms: the overview, search, environments, the audit; and what machines ask."""
+
+import ipaddress
+import json
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+from django_prometheus.exports import ExportToDjangoView
+
+from apps.accounts import policy
+from apps.common.paging import page
+from apps.jobs import queries as jobs
+from apps.jobs import workers
+from apps.portal import chart, queries
+from apps.runs.models import Run
+
+
+@require_GET
+@never_cache
+@policy.guard("runs.view")
+def overview(request: HttpRequest) -> HttpResponse:
+    """How it goes: figures, what needs attention, recent runs, flows."""
+    figures = queries.figures()
+    return render(
+        request,
+        "portal/overview.html",
+        {
+            "title": "Overview",
+            "figures": figures,
+            "notices": _notices(figures),
+            "chart": chart.bars(queries.days()),
+            "attention": [_attention(run) for run in queries.troubled_runs()],
+            "runs": queries.recent_runs(),
+            "flows": queries.strips(),
+            "may_edit": policy.allowed(request.user, "flows.edit"),
+        },
+    )
+
+
+def _notices(figures: queries.Figures) -> list[dict[str, str]]:
+    """What keeps all work from going on, in plain words."""
+    found = []
+    if not workers.alive():
+        waiting = (
+            f"{figures.queued} queued run{'' if figures.queued == 1 else 's'} wait for one. " if figures.queued else ""
+        )
+        found.append(
+            {
+                "kind": "warn",
+                "text": "No worker is alive: nothing runs.",
+                "hint": f"{waiting}Start the portal with `make run`, or a worker beside it; queued runs then go on by themselves.",
+            }
+        )
+    found += [{"kind": "warn", "text": reason, "hint": ""} for reason in jobs.readiness()["reasons"]]
+    return found
+
+
+def _attention(run: Run) -> dict[str, Any]:
+    lost = run.display_state == "lost"
+    return {
+        "kind": "warn" if lost else "bad",
+        "title": f"{run.version.flow.name} {'is lost' if lost else 'failed'} in {run.environment.name}",
+        "text": "Its worker has not been heard of; another takes it over." if lost else run.message,
+        "at": run.lease_expires_at if lost else run.finished_at,
+        "href": reverse("runs:detail", args=[run.pk]),
+        "link": f"Open run #{run.pk}",
+    }
+
+
+@require_GET
+@policy.guard("runs.view")
+def search(request: HttpRequest) -> HttpResponse:
+    """Flows and runs by a word or a number."""
+    query = request.GET.get("q", "").strip()[:200].replace("\0", "")
+    found = {"flows": queries.found_flows(query), "runs": queries.found_runs(query)} if query else {}
+    return render(request, "portal/search.html", {"title": "Search", "query": query, **found})
+
+
+@require_GET
+@policy.guard("environments.view")
+def environments(request: HttpRequest) -> HttpResponse:
+    rows = queries.environment_rows()
+    return render(request, "portal/environments.html", {"title": "Environments", "environments": rows})
+
+
+@require_GET
+@policy.guard("audit.view")
+def audit(request: HttpRequest) -> HttpResponse:
+    """Every change, newest first."""
+    query = request.GET.get("q", "").strip().replace("\0", "")
+    shown = page(queries.audit_rows(query), request.GET, key="pk", size=100)
+    events = [
+        {"row": row, "detail": json.dumps(row.detail, ensure_ascii=False) if row.detail else ""} for row in shown.rows
+    ]
+    context = {"title": "Audit", "events": events, "page": shown, "filters": {"q": query}}
+    return render(request, "portal/audit.html", context)
+
+
+@require_GET
+@never_cache
+@policy.public("a process manager asks it, and it tells nothing but that the process answers")
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Alive: the process answers. It asks nobody else, so that a database that is away does not restart the web."""
+    return HttpResponse("alive\n", content_type="text/plain")
+
+
+@require_GET
+@never_cache
+@policy.public("a process manager asks it; it tells ages and counts, no names of flows or people")
+def readyz(request: HttpRequest) -> JsonResponse:
+    """Whether work makes progress: 200, or 503 with the reasons."""
+    try:
+        connection.ensure_connection()
+        answer = jobs.readiness()
+    except DatabaseError as error:
+        answer = {"ready": False, "reasons": [f"The database does not answer: {type(error).__name__}."]}
+    return JsonResponse({"version": 1, **answer}, status=200 if answer["ready"] else 503)
+
+
+@require_GET
+@never_cache
+@policy.public("it guards itself: this machine, or an account with metrics.view")
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus figures, for a scraper on this machine or an account that may.
+
+    Behind a proxy every request comes from this machine, so there only the account counts.
+    """
+    if not (_is_local(request) or policy.allowed(request.user, "metrics.view")):
+        return HttpResponse(
+            "Figures are given to this machine itself, or to an account with the right metrics.view.\n",
+            status=403,
+            content_type="text/plain",
+        )
+    return ExportToDjangoView(request)
+
+
+def _is_local(request: HttpRequest) -> bool:
+    if settings.BEHIND_TLS or "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
+        return False
+    try:
+        return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,68 @@
+"""The form that starts a run: an environment, and a field for each parameter of the flow."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+
+from apps.environments.models import Environment
+from apps.flows.models import FlowVersion
+from apps.flows.reading import ParameterWords, read
+
+PREFIX = "param-"  # of a parameter's field, so that one called "environment" is no trouble
+_FORMS_OF = {
+    "bool": "true or false",
+    "date": "as 2026-01-31",
+    "timestamp": "as 2026-01-31 10:00",
+    "timestamptz": "as 2026-01-31 10:00",
+    "time": "as 10:00",
+    "duration": "as 5m, 2h, 400d",
+    "int": "a whole number",
+}
+
+
+class RunForm(forms.Form):
+    """`environments` are those in which the person may run; a parameter left empty keeps its default."""
+
+    environment = forms.ModelChoiceField(Environment.objects.none(), empty_label=None, to_field_name="slug")
+
+    def __init__(
+        self, data: Any = None, *, version: FlowVersion, environments: Sequence[Environment], initial: Any = None
+    ) -> None:
+        super().__init__(data, initial=initial)
+        field = self.fields["environment"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = Environment.objects.filter(pk__in=[each.pk for each in environments]).order_by("position")
+        self.parameters = read(version.text).parameters
+        for parameter in self.parameters:
+            self.fields[PREFIX + parameter.name] = _field(parameter)
+
+    @property
+    def has_no_parameters(self) -> bool:
+        return not self.parameters
+
+    def values(self) -> dict[str, str]:
+        """What was written for each parameter; those left empty are left out and keep their default."""
+        given = {each.name: self.cleaned_data.get(PREFIX + each.name, "") for each in self.parameters}
+        return {name: value for name, value in given.items() if value != ""}
+
+    def refuse(self, name: str, sentence: str) -> None:
+        """Say beside a parameter's field, or above all where there is none, what is wrong with it."""
+        self.add_error(PREFIX + name if PREFIX + name in self.fields else None, sentence)
+
+
+def _field(parameter: ParameterWords) -> forms.Field:
+    default = f"Left empty: {parameter.default}." if parameter.default else ""
+    hints = [_FORMS_OF.get(parameter.type, ""), parameter.limits if not parameter.choices else "", default]
+    words = "; ".join(hint for hint in hints if hint)
+    field: forms.Field
+    if choices := parameter.choices or (("true", "false") if parameter.type == "bool" else ()):
+        empty = [("", f"default: {parameter.default}")] if parameter.default else [("", "choose")]
+        field = forms.ChoiceField(choices=[*empty, *((each, each) for each in choices)])
+        words = ""
+    else:
+        field = forms.CharField(max_length=4000, strip=parameter.type != "text")
+        field.widget.attrs |= {"autocomplete": "off", "spellcheck": "false", "placeholder": parameter.default}
+    field.label, field.help_text, field.required = parameter.name, words, not parameter.default
+    field.type_text = parameter.type  # type: ignore[attr-defined]
+    return field
