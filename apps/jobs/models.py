@@ -69,7 +69,7 @@ class Job(models.Model):
     # The number of the newest JobEvent; the row's lock hands the numbers out.
     event_seq = models.BigIntegerField(default=0)
 
-    objects: ClassVar[models.Manager[Any]] = JobQuerySet.as_manager()
+    objects = JobQuerySet.as_manager()
 
     class Meta:
         abstract = True

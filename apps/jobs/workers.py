@@ -17,16 +17,14 @@ from apps.jobs.models import Job, Worker
 from apps.jobs.moment import moment
 from apps.jobs.states import State
 
-# A row that is not seen for so many heartbeats is a dead worker's.
-MISSED_HEARTBEATS = 4
 FORGET_SECONDS = 24 * 3600
 
 logger = logging.getLogger(__name__)
 
 
 def alive_seconds() -> float:
-    """How long after its last sign a worker counts as alive."""
-    return float(max(settings.LEASE_SECONDS, MISSED_HEARTBEATS * settings.HEARTBEAT_SECONDS))
+    """How long after its last sign a worker counts as alive: as long as its leases do, three heartbeats."""
+    return float(settings.LEASE_SECONDS)
 
 
 def alive(queue: str = "") -> list[Worker]:

@@ -5,7 +5,7 @@ Its table belongs to an app that is not installed, so no other room's test and n
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import connection, models
 
@@ -26,9 +26,13 @@ class Step(models.Model):
     errand_id = models.BigIntegerField()
     name = models.CharField(max_length=20)
     done_by_fence = models.BigIntegerField()
+    objects: ClassVar[models.Manager[Step]] = models.Manager()
 
     class Meta:
         app_label = "jobs_tests"
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def reconcile(errand: Any) -> Verdict:
