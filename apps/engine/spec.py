@@ -15,7 +15,8 @@ class RunSpec:
     """One run of one text.
 
     `run_key` names the run in its workspace, the same for each attempt; `attempt` counts from 1. `params` are as
-    a person wrote them. `timeout_seconds` None: the flow's own setting, or none. `threads` None: one a processor.
+    a person wrote them. `timeout_seconds` None: the flow's own setting, or none. `threads` None: one a processor. `previews`: keep the
+    first rows of each step that is written to disk.
     """
 
     text: str
@@ -29,6 +30,7 @@ class RunSpec:
     temp_bytes: int = 4 * GIB
     timeout_seconds: float | None = None
     threads: int | None = None
+    previews: bool = True
 
     @property
     def limits(self) -> Limits:

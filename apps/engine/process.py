@@ -1,0 +1,208 @@
+"""A flow in a process of its own, so that it can take neither its worker nor the machine with it."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from typing import IO, Any, Literal, Protocol
+
+from apps.engine import child, manifest, nursery, paths
+from apps.engine.child import Pipes
+from apps.engine.errors import EngineError, OutOfMemory, ProcessDied
+from apps.engine.limits import MIB, Limits
+from apps.engine.spec import RunOutcome, RunSpec
+
+TAIL = 4_000  # characters of standard error that are kept
+
+_MEMORY = re.compile(r"bad_alloc|MemoryError|[Oo]ut of [Mm]emory|Cannot allocate memory|failed to map segment")
+
+
+class FlowProcess:
+    """One run in a child process: `start()`, read `events()` to their end, then `outcome`.
+
+    The child is forked from a nursery (the default, for workers, which have threads) or, with `start("fork")`, from
+    this very process, which then must have one thread and few imports (the command line). `cancel()` and `kill()`
+    may be called from any thread, at any time, more than once.
+    """
+
+    def __init__(self, spec: RunSpec) -> None:
+        self.spec = spec
+        self._outcome: RunOutcome | None = None
+        self._child: _Child | None = None
+        self._lock = threading.Lock()
+        self._orders = -1
+
+    @property
+    def pid(self) -> int:
+        """The child's process id, for people; it may have ended."""
+        assert self._child is not None, "start() comes first"
+        return self._child.pid
+
+    def start(self, origin: Literal["nursery", "fork"] = "nursery") -> None:
+        """Start the child and hand it the spec. Raises ProcessDied if there can be none."""
+        orders, self._orders = os.pipe()
+        self._events, events = os.pipe()
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  read after the child has ended
+        pipes = Pipes(orders, events, self._errors.fileno())
+        try:
+            self._child = _Nursed(pipes) if origin == "nursery" else _Forked(pipes)
+        except BaseException:
+            os.close(self._events)
+            self._close_orders()
+            raise
+        finally:
+            os.close(orders)
+            os.close(events)
+        self._send(json.dumps(self.spec.to_json()))
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The events as they come. Ends when the child has ended; then `outcome` is there."""
+        assert self._child is not None, "start() comes first"
+        with os.fdopen(self._events, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                event = _parsed(line)
+                if event is None:
+                    continue
+                if event["kind"] == "done":
+                    self._outcome = RunOutcome.from_json(event["outcome"])
+                yield event
+        status = self._child.wait()
+        self._close_orders()
+        if self._outcome is None:
+            self._outcome = self._death(status)
+            if self._outcome.error:
+                yield {"kind": "log", "level": "error", "step": "", "message": self._outcome.error["message"]}
+            yield {"kind": "done", "outcome": self._outcome.to_json()}
+        self._errors.close()
+
+    @property
+    def outcome(self) -> RunOutcome:
+        """How the run ended; reads the events that are left."""
+        if self._outcome is None:
+            for _ in self.events():
+                pass
+        assert self._outcome is not None
+        return self._outcome
+
+    def cancel(self) -> None:
+        """Ask the run to stop: it does within two seconds. Nothing happens if it has ended."""
+        self._send("cancel")
+
+    def kill(self) -> None:
+        """End it now, by SIGKILL. What it had not yet published is not published."""
+        if self._child is not None:
+            self._child.kill()
+
+    def _send(self, line: str) -> None:
+        data = line.encode() + b"\n"
+        with self._lock, contextlib.suppress(BrokenPipeError):  # it has ended; its events say how
+            while data and self._orders >= 0:
+                data = data[os.write(self._orders, data) :]
+
+    def _close_orders(self) -> None:
+        with self._lock:
+            os.close(self._orders)
+            self._orders = -1
+
+    def _death(self, status: int | None) -> RunOutcome:
+        """The outcome of a child that ended without telling one. If it had published, it succeeded."""
+        published = manifest.recover(self.spec.workspace, self.spec.run_key)
+        if published is not None:
+            return published
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace")[-TAIL:]
+        error = cause_of_death(status, paths.relative(said, self.spec.workspace), self.spec.limits)
+        return RunOutcome("failed", 0.0, error.to_json())
+
+
+def cause_of_death(status: int | None, said: str, limits: Limits) -> EngineError:
+    """Why a child ended without an outcome, in words. `status`: negative is a signal, None is not known; `said` is
+    the end of its standard error."""
+    if _MEMORY.search(said):
+        return OutOfMemory(
+            f"The flow needed more than {limits.memory_bytes // MIB} MB of memory, and its process died of it.",
+            hint="Give it more memory, or let it hold less at once: filter before joins, group before sorts.",
+        )
+    if status is None or status == -signal.SIGKILL:
+        return ProcessDied(
+            "The flow's process was killed (SIGKILL).",
+            hint="Somebody killed it, or the machine ran out of memory and the system chose it: see the system's "
+            "log, and run again. No output was replaced.",
+        )
+    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
+    how = f"died of {signal.Signals(-status).name}" if status < 0 else f"ended with status {status} and no result"
+    return ProcessDied(
+        f"The flow's process {how}; its last words: {last}",
+        hint="A defect of the engine, not of the flow: run again, and report it if it comes back. "
+        "No output was replaced.",
+    )
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """The event in a line; None for half a line, which a killed child may leave."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "kind" in event else None
+
+
+# --- where a child comes from --------------------------------------------------------------------
+
+
+class _Child(Protocol):
+    pid: int
+
+    def wait(self) -> int | None:
+        """The exit status, negative for a signal; None if nobody knows it any more."""
+
+    def kill(self) -> None: ...
+
+
+class _Forked:
+    """A child of this very process."""
+
+    def __init__(self, pipes: Pipes) -> None:
+        assert threading.active_count() == 1, "a process with threads must not fork: start it in a nursery"
+        self.pid = child.fork(pipes)
+        self._status: int | None = None
+        self._reaped = False
+
+    def wait(self) -> int | None:
+        if not self._reaped:
+            self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            self._reaped = True
+        return self._status
+
+    def kill(self) -> None:
+        if not self._reaped:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+class _Nursed:
+    """A child of the nursery, known by its link."""
+
+    def __init__(self, pipes: Pipes) -> None:
+        self._link: socket.socket = nursery.spawn(pipes)
+        self._lines = self._link.makefile("rb")
+        said = self._lines.readline()
+        if not said:
+            raise ProcessDied(
+                "The process from which flows are started ended before it could start this one.",
+                hint="See the worker's log for what it said; a missing library or too little memory are usual causes.",
+            )
+        self.pid = int(said)
+
+    def wait(self) -> int | None:
+        status = self._lines.readline()
+        self._link.close()
+        return int(status) if status else None
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):
+            self._link.send(b"k")

@@ -1,0 +1,165 @@
+# ruff: noqa: S608 (names and paths are quoted where they enter the SQL)
+"""The columns of a source whose flow does not write them out: sniffed from the file itself, in a confined connection."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apps.engine import paths, sources
+from apps.engine.errors import EngineError
+from apps.engine.limits import MIB, Limits
+from apps.language import types
+from apps.language.checker import SchemaUnavailable
+from apps.language.plan import Column, Schema
+from apps.language.types import Type
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SAMPLE_ROWS = 20_480  # what DuckDB's sniffer looks at unless told otherwise
+FORMATS = ("csv", "jsonl", "json", "parquet")
+
+_WIDENED = {  # DuckDB's types that are read as a wider one of ours
+    "tinyint": types.INT,
+    "smallint": types.INT,
+    "integer": types.INT,
+    "utinyint": types.INT,
+    "usmallint": types.INT,
+    "uinteger": types.INT,
+    "ubigint": types.decimal(20, 0),
+    "hugeint": types.decimal(38, 0),
+    "uhugeint": types.decimal(38, 0),
+    "float": types.DOUBLE,
+    "timestamp_s": types.TIMESTAMP,
+    "timestamp_ms": types.TIMESTAMP,
+    "timestamp_ns": types.TIMESTAMP,
+    "uuid": types.TEXT,
+    "enum": types.TEXT,
+}
+
+
+def schema_reader(workspace: Path) -> Callable[[str, str, dict[str, Any]], Schema]:
+    """A reader of (kind, path, options) for the checker. It raises SchemaUnavailable with a cure, and remembers
+    what it has read, so make a new one to see files that have changed."""
+    known: dict[str, Schema] = {}
+
+    def read_schema(kind: str, path: str, options: dict[str, Any]) -> Schema:
+        key = repr((kind, path, sorted(options.items(), key=str)))
+        if key not in known:
+            known[key] = sniff(workspace, kind, path, options)
+        return known[key]
+
+    return read_schema
+
+
+def sniff(workspace: Path, kind: str, path: str, options: dict[str, Any]) -> Schema:
+    """The columns of the files that `path` names; of several, the first file's."""
+    if kind not in FORMATS:
+        raise SchemaUnavailable(f"The columns of a source of kind '{kind}' cannot be read from files.", "")
+    if not workspace.is_dir():
+        raise SchemaUnavailable("The workspace does not exist.", "Make the folder, or name another with --workspace.")
+    with _explained(workspace, path):
+        file = sources.find(workspace, kind, path)[0]
+        with _connect(workspace) as connection:
+            match kind:
+                case "csv":
+                    return _sniff_csv(connection, workspace, file, options)
+                case "parquet":
+                    return _describe(connection, f"read_parquet({sources.quote(str(file))}, hive_partitioning = false)")
+                case _:
+                    return _sniff_json(connection, kind, file)
+
+
+def _connect(workspace: Path) -> "DuckDBPyConnection":
+    from apps.engine import sandbox
+
+    return sandbox.connect(workspace, Limits(256 * MIB, 0, 2))
+
+
+@contextmanager
+def _explained(workspace: Path, path: str) -> Iterator[None]:
+    from duckdb import Error
+
+    try:
+        yield
+    except EngineError as error:
+        raise SchemaUnavailable(error.message, error.hint) from error
+    except Error as error:
+        reason = paths.relative(str(error), workspace).partition("\n")[0]
+        raise SchemaUnavailable(
+            f"The columns of '{path}' cannot be read: {reason}",
+            "Correct the file, or write the columns out: { columns: { name: type, … } }.",
+        ) from error
+
+
+def _sniff_csv(connection: "DuckDBPyConnection", workspace: Path, file: Path, options: dict[str, Any]) -> Schema:
+    names = sources.csv_header(workspace, file, options)
+    unnamed = next((position for position, name in enumerate(names, start=1) if not name), None)
+    if unnamed is not None:
+        raise SchemaUnavailable(
+            f"Column {unnamed} of '{paths.relative(str(file), workspace)}' has no name.",
+            "Name it in the file's header line, or write out the columns that the flow needs.",
+        )
+    reader = f"sniff_csv({sources.quote(str(file))}, {sources.csv_dialect(options)}, sample_size = {SAMPLE_ROWS})"
+    connection.execute(f'SELECT "Columns", "DateFormat", "TimestampFormat" FROM {reader}')
+    columns, date_format, timestamp_format = connection.fetchall()[0]
+    iso = {
+        "DATE": date_format in (None, "", "%Y-%m-%d"),
+        "TIMESTAMP": timestamp_format in (None, "", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f"),
+    }
+    # A date in another order than year, month, day is a text here: parse_date says which order it is.
+    found = {each["name"]: each["type"] if iso.get(each["type"], True) else "VARCHAR" for each in columns}
+    spelled = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in found.items() if '"' not in name)
+    sniffed = {column.name: column.type for column in _describe(connection, f"(SELECT {spelled})")}
+    return tuple(Column(name, sniffed.get(name, types.TEXT)) for name in names)
+
+
+def _sniff_json(connection: "DuckDBPyConnection", kind: str, file: Path) -> Schema:
+    layout = "newline_delimited" if kind == "jsonl" else "auto"
+    if file.stat().st_size == 0:
+        raise SchemaUnavailable(
+            f"'{file.name}' is empty, so it shows no columns.", "Write the columns out: { columns: { name: type, … } }."
+        )
+    return _describe(
+        connection, f"read_json({sources.quote(str(file))}, format = '{layout}', sample_size = {SAMPLE_ROWS})"
+    )
+
+
+def _describe(connection: "DuckDBPyConnection", relation: str) -> Schema:
+    connection.execute(f"SELECT * FROM {relation} LIMIT 0")
+    return tuple(Column(name, _type(name, found)) for name, found, *_ in connection.description or ())
+
+
+def _type(name: str, found: Any) -> Type:
+    """The language's type of a DuckDB type object."""
+    children = dict(found.children) if found.id in ("list", "array", "struct", "decimal") else {}
+    match str(found.id):
+        case "list" | "array":
+            return types.list_of(_type(name, children["child"]))
+        case "struct":
+            return types.struct(*((field, _type(name, child)) for field, child in children.items()))
+        case "decimal":
+            return types.decimal(int(children["precision"]), int(children["scale"]))
+        case "blob" | "bit" | "map" | "union" | "geometry" | "variant" as kind:
+            raise SchemaUnavailable(
+                f"Column '{name}' is of type {kind}, which flows cannot read.",
+                "Write out the columns that the flow needs and leave this one away.",
+            )
+        case "varchar" if str(found) == "JSON":
+            return types.JSON
+        case kind:
+            return _PLAIN[kind] if kind in _PLAIN else _WIDENED.get(kind, types.TEXT)
+
+
+_PLAIN = {
+    "boolean": types.BOOL,
+    "bigint": types.INT,
+    "double": types.DOUBLE,
+    "varchar": types.TEXT,
+    "date": types.DATE,
+    "time": types.TIME,
+    "timestamp": types.TIMESTAMP,
+    "timestamp with time zone": types.TIMESTAMPTZ,
+    "interval": types.DURATION,
+}
