@@ -1,0 +1,35 @@
+"""Who a command acts as."""
+
+import getpass
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from apps.accounts.models import User
+from apps.audit.actors import Actor
+from apps.common.errors import FlowControlError
+
+
+class UnknownAccount(FlowControlError):  # noqa: N818
+    """There is no such account."""
+
+    code = "unknown_account"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine(Actor):
+    """Somebody at a terminal without an account here: all rights in development, none elsewhere."""
+
+    def rights(self, action: str, environment: str) -> bool:
+        return bool(settings.CLI_HAS_RIGHTS)
+
+
+def for_command(name: str | None) -> User | Actor:
+    """`--as NAME`, else the account named like the operating system's user, else `cli:<user>`."""
+    if name:
+        user = User.objects.filter(username=name, is_active=True).first()
+        if user is None:
+            raise UnknownAccount(f"There is no active account '{name}'.", hint="See `manage.py accounts list`.")
+        return user
+    system_name = getpass.getuser()
+    return User.objects.filter(username=system_name, is_active=True).first() or CommandLine(f"cli:{system_name}", "cli")

@@ -1,0 +1,51 @@
+"""Who may do what: accounts, and roles granted to them, everywhere or in one environment."""
+
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser, Group, UserManager
+from django.db import models
+from django.db.models import Q
+
+
+class Role(models.TextChoices):
+    VIEWER = "viewer", "Viewer"  # sees flows, runs, environments
+    AUTHOR = "author", "Author"  # also writes flows and runs them in dev
+    OPERATOR = "operator", "Operator"  # also runs and cancels everywhere
+    ADMIN = "admin", "Admin"  # also manages accounts
+    AUDITOR = "auditor", "Auditor"  # sees everything and the audit, changes nothing
+
+
+class User(AbstractUser):
+    """An account. `is_staff` only lets it see the frame of the pages; what it may do, its roles decide."""
+
+    is_staff = models.BooleanField(default=True)
+    objects: ClassVar[UserManager["User"]] = UserManager()
+
+
+class RoleGrant(models.Model):
+    """A role of one user or one group. An empty environment means every one.
+
+    The environment is named by its slug: rooms above this one know environments, this one does not.
+    """
+
+    user = models.ForeignKey(User, null=True, blank=True, on_delete=models.CASCADE, related_name="grants")
+    group = models.ForeignKey(Group, null=True, blank=True, on_delete=models.CASCADE, related_name="grants")
+    role = models.CharField(max_length=10, choices=Role.choices)
+    environment = models.SlugField(max_length=50, blank=True, default="")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(user__isnull=False, group__isnull=True) | Q(user__isnull=True, group__isnull=False),
+                name="grant_is_to_a_user_or_a_group",
+            ),
+            models.UniqueConstraint(
+                fields=["user", "role", "environment"], condition=Q(user__isnull=False), name="grant_once_to_a_user"
+            ),
+            models.UniqueConstraint(
+                fields=["group", "role", "environment"], condition=Q(group__isnull=False), name="grant_once_to_a_group"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} for {self.user or self.group} in {self.environment or 'every environment'}"

@@ -1,0 +1,24 @@
+"""Who did something, as the record names them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """`kind` is user, system or cli."""
+
+    name: str
+    kind: str = "user"
+
+
+SYSTEM = Actor("system", "system")
+
+
+def actor_of(by: Any) -> Actor:
+    """An Actor as it is, a user by its name, None as the system."""
+    if by is None:
+        return SYSTEM
+    if isinstance(by, Actor):
+        return by
+    return Actor(by.get_username())
