@@ -81,7 +81,7 @@ UNFOLD = {
                         "icon": "space_dashboard",
                         "link": reverse_lazy("portal:overview"),
                         "active": _exactly("/"),
-                        "permission": _may("runs.view"),
+                        "permission": _may("portal.view"),
                     },
                     {
                         "title": "Flows",

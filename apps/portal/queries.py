@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Max, Min, Q, QuerySet, Window
 from django.db.models.functions import RowNumber, TruncDate
 from django.utils import timezone
 
+from apps.audit.models import AuditEvent
 from apps.common import clock
 from apps.environments.models import Environment
 from apps.flows.models import Flow
@@ -203,10 +203,8 @@ def found_runs(query: str, most: int = 20) -> list[Run]:
     return list(with_names(Run.objects.filter(wanted)).order_by("-pk")[:most])
 
 
-def audit_rows(query: str) -> Any:
+def audit_rows(query: str) -> QuerySet[AuditEvent]:
     """Audit events, or those whose kind, actor or target holds the words."""
-    from apps.audit.models import AuditEvent
-
     rows = AuditEvent.objects.all()
     if query:
         rows = rows.filter(Q(kind__icontains=query) | Q(actor__icontains=query) | Q(target__icontains=query))

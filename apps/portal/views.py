@@ -23,7 +23,7 @@ from apps.runs.models import Run
 
 @require_GET
 @never_cache
-@policy.guard("runs.view")
+@policy.guard("portal.view")
 def overview(request: HttpRequest) -> HttpResponse:
     """How it goes: figures, what needs attention, recent runs, flows."""
     figures = queries.figures()

@@ -7,7 +7,6 @@ from django import template
 from django.db.models import Max
 
 from apps.accounts import policy
-from apps.environments.models import Environment
 from apps.flows.models import Flow
 from apps.portal.queries import with_names
 from apps.runs.models import Run
@@ -32,5 +31,4 @@ def runs_of(flow: Flow, most: int = 10) -> list[Run]:
 @register.simple_tag(takes_context=True)
 def may_run(context: dict[str, Any]) -> bool:
     """Whether the reader may start a run in at least one environment."""
-    user = context["request"].user
-    return any(policy.allowed(user, "runs.start", slug) for slug in Environment.objects.values_list("slug", flat=True))
+    return policy.allowed(context["request"].user, "runs.start")
