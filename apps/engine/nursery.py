@@ -12,6 +12,7 @@ worker may write `k` to have the child killed; closing the link does the same.
 
 import contextlib
 import gc
+import importlib
 import os
 import selectors
 import signal
@@ -25,6 +26,7 @@ from apps.engine import child
 from apps.engine.child import Pipes
 from apps.engine.errors import ProcessDied
 
+PRELOADED = ("ctypes", "apps.engine.run", "sqlglot.dialects.duckdb")  # with DuckDB and the language
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds `apps`
 
 # --- the worker's side -----------------------------------------------------------------------
@@ -185,9 +187,9 @@ def _tell(link: socket.socket, number: int) -> None:
 
 def _preload() -> None:
     """Import, and build, all that a run needs, once for all of them."""
-    from apps.language.parser import parse
-
-    parse("flow warm {}")  # builds the grammar
+    for name in PRELOADED:
+        importlib.import_module(name)
+    importlib.import_module("apps.language.parser").parse("flow warm {}")  # builds the grammar
     gc.collect()
     gc.freeze()  # so that a child's collector does not copy the pages it shares with us
 
@@ -197,6 +199,7 @@ def main(descriptor: int) -> None:
     _preload()
     _Keeper(worker).serve()
     # The worker is gone. Its children die with this process, by the kernel or by the end of their orders.
+    os._exit(0)  # DuckDB's binding complains at an ordinary end
 
 
 if __name__ == "__main__":

@@ -77,11 +77,24 @@ class Record:
             part.seconds = None if seconds is None else round(seconds, 4)
             self._tell(part)
 
+    def stage(self, name: str, *, rows: int, seconds: float | None) -> None:
+        """A sink is written, but nobody sees it before the run is published: it goes on being `running`."""
+        part = self.parts["sink", name]
+        part.rows, part.seconds = rows, None if seconds is None else round(seconds, 4)
+        self._tell(part)
+
+    def publish(self) -> None:
+        """The outputs are in place: now the sinks have succeeded."""
+        for part in self.parts.values():
+            if part.kind == "sink":
+                part.status = "succeeded"
+                self._tell(part)
+
     def stop(self, status: Literal["failed", "cancelled"]) -> None:
-        """What was running ended like the run; what had not begun never will."""
+        """What was running ended like the run; what had not begun, or was staged for nothing, is skipped."""
         for part in self.parts.values():
             if part.status == "running":
-                part.status = status
+                part.status = "skipped" if part.kind == "sink" and part.rows is not None else status
                 self._tell(part)
             elif part.status == "queued":
                 part.status = "skipped"
@@ -117,6 +130,11 @@ class Record:
         self.send({"kind": "check", **found})
 
     def outcome(self, status: Status, error: EngineError | None = None) -> RunOutcome:
+        """The outcome as things stand. One that succeeded is made just before it is published, and holds from then."""
+
+        def shown(part: Part) -> str:
+            return "succeeded" if status == "succeeded" and part.kind == "sink" else part.status
+
         return RunOutcome(
             status=status,
             seconds=round(time.monotonic() - self.started, 4),
@@ -125,7 +143,7 @@ class Record:
                 {
                     "name": part.name,
                     "kind": part.kind,
-                    "status": part.status,
+                    "status": shown(part),
                     "rows": part.rows,
                     "seconds": part.seconds,
                 }

@@ -14,7 +14,7 @@ the run removes. Killed in it, `manifest.recover` finishes it.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from apps.engine import lookups, manifest, preview, sandbox, sinks, sources
 from apps.engine.compile import compile_plan
 from apps.engine.errors import CheckFailed, EngineError, FlowRefused, LookupAmbiguous, TimedOut
 from apps.engine.explain import Place, explain
+from apps.engine.limits import MIB, Limits
 from apps.engine.params import bind
 from apps.engine.profile import Profile
 from apps.engine.profile import read as read_profile
@@ -117,19 +118,29 @@ class _Execution:
         self.timeout_seconds = self.spec.timeout_seconds if self.spec.timeout_seconds is not None else limit
         with manifest.Attempt(self.spec.workspace, self.spec.run_key, self.spec.attempt) as attempt:
             staged = sinks.stage(self.spec.workspace, attempt.place("outputs"), plan.sinks, self.spec.run_key)
-            with sandbox.connect(
-                self.spec.workspace, self.spec.limits, scratch=attempt.place("temporary")
-            ) as connection:
+            scratch = attempt.place("temporary")
+            with sandbox.connect(self.spec.workspace, self._limits(plan), scratch=scratch) as connection:
                 self._compute(connection, attempt.place("checkpoints"), staged)
             outputs = [output for sink in staged for output in sink.outputs()]
             self._note_outputs(staged)
             published = attempt.publish(outputs, self.record.outcome("succeeded"), observe=self.observe)
+        self.record.publish()
         for output in published.outputs:
             self.record.send({"kind": "output", **output})
             self.record.log(f"Published {output['path']}: {_counted(output['rows'])}, {_size(output['bytes'])}.")
         return published
 
     # --- before anything is computed
+
+    def _limits(self, plan: Plan) -> Limits:
+        """The run's, lowered to what the flow itself says that it needs."""
+        given, wanted = self.spec.limits, plan.settings.memory_bytes
+        if wanted is None:
+            return given
+        if wanted > given.memory_bytes:
+            asked, allowed = wanted // MIB, given.memory_bytes // MIB
+            self.record.log(f"The flow asks for {asked} MB of memory; it may use {allowed} MB here.", level="warning")
+        return replace(given, memory_bytes=min(wanted, given.memory_bytes))
 
     def _checked_plan(self) -> Plan:
         parsed = parse(self.spec.text, self.spec.path)
@@ -206,7 +217,7 @@ class _Execution:
         for name in of_stage:
             self.record.finish("source", name, rows=self._rows_read(connection, name, profile), seconds=None)
         if sink_name:
-            self.record.finish("sink", sink_name, rows=rows, seconds=seconds if not stage.steps else None)
+            self.record.stage(sink_name, rows=rows, seconds=seconds if not stage.steps else None)
         self._preview(connection, stage, sink, written)
         self.computing = ()
 
