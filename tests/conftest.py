@@ -2,10 +2,15 @@
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from django.test import TransactionTestCase
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +21,41 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
             if database["ENGINE"].endswith("sqlite3"):
                 database.setdefault("TEST", {})["NAME"] = str(Path(folder) / "test.sqlite3")
         yield
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """After a test that commits (`transactional_db`), the tables hold what the migrations put there, and nothing else.
+
+    Django's own emptying is refused by the audit's triggers, and would also take the rows that migrations made.
+    """
+    with django_db_blocker.unblock():
+        migrated = {alias: connections[alias].creation.serialize_db_to_string() for alias in connections}
+    patch = pytest.MonkeyPatch()
+    patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: _restore(case, migrated))
+    yield
+    patch.undo()
+
+
+def _restore(case: Any, migrated: dict[str, str]) -> None:
+    for alias in case._databases_names(include_mirrors=False):
+        connection: Any = connections[alias]
+        with _triggers_lifted(connection):
+            call_command("flush", verbosity=0, interactive=False, database=alias, inhibit_post_migrate=True)
+        connection.creation.deserialize_db_from_string(migrated[alias])
+
+
+@contextmanager
+def _triggers_lifted(connection: Any) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+            triggers = cursor.fetchall()
+            lift, put_back = [f'DROP TRIGGER "{name}"' for name, _ in triggers], [sql for _, sql in triggers]
+        else:
+            lift, put_back = ["SET session_replication_role = replica"], ["SET session_replication_role = DEFAULT"]
+        for statement in lift:
+            cursor.execute(statement)
+        yield
+        for statement in put_back:
+            cursor.execute(statement)
