@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DatabaseError, connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import F
 
 from apps.jobs import hints, registry
@@ -118,7 +118,7 @@ class Batcher:
                 self._closing.wait(FLUSH_SECONDS)
                 try:
                     self.flush()
-                except DatabaseError as error:
+                except Error as error:
                     # They stay pending; the next round, or the end of the work, tries again.
                     logger.warning("Events could not be written, trying again: %s", error)
                     connection.close()
@@ -126,7 +126,7 @@ class Batcher:
             connection.close()
 
     def flush(self) -> bool:
-        """Write what is pending now. False when the lease is lost. Raises DatabaseError, and keeps them, when it cannot."""
+        """Write what is pending now. False when the lease is lost. Raises django.db.Error, and keeps them, when it cannot."""
         with self._writing:
             with self._lock:
                 entries, progress = self._pending, self._progress
@@ -138,7 +138,7 @@ class Batcher:
                 entries = [*entries, ("progress", {"fraction": progress})]
             try:
                 self._refused = not self._write(entries, progress)
-            except DatabaseError:
+            except Error:
                 with self._lock:
                     self._pending = [each for each in entries if each[0] != "progress"] + self._pending
                     self._progress = progress if self._progress is None else self._progress

@@ -22,7 +22,7 @@ class Leadership:
         self.fence = 0  # the number under which we lead; 0 while we stand by
 
     def lead(self) -> bool:
-        """Renew our lease, or take it when it is free. True while we lead. Raises DatabaseError."""
+        """Renew our lease, or take it when it is free. True while we lead. Raises django.db.Error."""
         seconds = float(settings.LEASE_SECONDS)
         if self.fence and self._ours().update(expires_at=moment(seconds)):
             return True

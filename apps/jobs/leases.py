@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
@@ -232,7 +232,7 @@ class Lease:
             elif error is not None and not isinstance(error, (LeaseLostError, *AWAY)):
                 logger.error("%s stopped on an error.", self, exc_info=error)
                 self.finish(State.FAILED, f"It stopped on an unexpected error: {error}. See the worker's log.")
-        except DatabaseError as second:
+        except Error as second:
             logger.warning("%s could not be finished (%s); the reconciler will see to it.", self, second)
         finally:
             self._done.set()

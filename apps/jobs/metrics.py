@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Iterable
 
-from django.db import DatabaseError
+from django.db import Error
 from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -29,7 +29,7 @@ class JobCollector(Collector):
         readable = GaugeMetricFamily("flowcontrol_jobs_readable", "1 when the figures of jobs could be read")
         try:
             gauges = self._gauges()
-        except DatabaseError as error:
+        except Error as error:
             logger.warning("The figures of jobs could not be read: %s", error)
             gauges = []
         readable.add_metric([], float(bool(gauges)))

@@ -14,7 +14,7 @@ from collections import defaultdict
 from typing import Any
 
 import redis
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django_eventstream.views import Listener, ListenerManager
 
 from apps.jobs import hints, registry
@@ -108,7 +108,7 @@ class Watcher:
         try:
             for name, ids in by_kind.items():
                 self._look_at(registry.kind(name), ids)
-        except DatabaseError as error:
+        except Error as error:
             logger.warning("Live pages wait for the database: %s", error)
             connection.close()
         for channel in self._seen.keys() - set(watched):

@@ -11,7 +11,7 @@ from typing import Any
 
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 from apps.jobs.models import Job, Worker
 from apps.jobs.moment import moment
@@ -81,7 +81,7 @@ class Heartbeat:
     def _guard(self, write: Any) -> None:
         try:
             write()
-        except DatabaseError as error:
+        except Error as error:
             logger.warning("Worker %s could not say that it is alive: %s", self.name, error)
             connection.close()
 

@@ -15,6 +15,7 @@ import pytest
 from django.conf import settings
 from django.db import connection, transaction
 
+from apps.accounts import policy
 from apps.jobs import actions, messages, registry
 from apps.jobs.models import JobEvent, Leader, Worker
 from tests.jobs import errands
@@ -33,6 +34,7 @@ def errand_tables(django_db_setup: None, django_db_blocker: Any) -> None:
 def rows(errand_tables: None, transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Committed rows that other threads and processes see; the errand kind is known while the test lasts."""
     monkeypatch.setattr(registry, "_kinds", {})
+    monkeypatch.setitem(policy.ACTIONS, "errands.view", policy.Rule("see errands", policy.READERS))
     errands.register()
     yield
     for model in (Errand, Step, JobEvent, Worker, Leader):

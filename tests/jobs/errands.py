@@ -54,7 +54,7 @@ KIND = JobKind(
     queue=lambda errand: "flows.test",
     reconcile=reconcile,
     on_final=on_final,
-    view_action="runs.view",
+    view_action="errands.view",
     environment=lambda errand: "dev",
 )
 

@@ -1,15 +1,19 @@
-"""A small cast: someone who may view runs in dev, and someone with an account and no role."""
+"""A small cast: someone who may follow errands in dev, and someone who may in staging only."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.contrib.auth import get_user_model
+from apps.accounts.models import Role, RoleGrant, User
 
 
-def viewer() -> Any:
-    return get_user_model().objects.create_user("viewer", password="a-long-password")
+def viewer() -> User:
+    return _person("viewer", "dev")
 
 
-def stranger() -> Any:
-    return get_user_model().objects.create_user("stranger", password="a-long-password")
+def stranger() -> User:
+    return _person("stranger", "staging")
+
+
+def _person(name: str, environment: str) -> User:
+    user = User.objects.create_user(name)
+    RoleGrant.objects.create(user=user, role=Role.VIEWER, environment=environment)
+    return user

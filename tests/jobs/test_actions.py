@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from apps.audit.actors import SYSTEM
+import redis
 from django.db import transaction
 
+from apps.audit.actors import SYSTEM
 from apps.common import clock
 from apps.jobs import actions, hints, messages, registry, transitions
 from apps.jobs.leases import claim
 from apps.jobs.models import JobEvent
+from tests.jobs import errands
 from tests.jobs.errands import Errand
+from tests.jobs.servers import Bus
 
 Make = Callable[..., Errand]
 pytestmark = pytest.mark.usefixtures("rows")
@@ -71,6 +77,25 @@ def test_a_dead_broker_does_not_harm_the_caller(rows: None, settings: Any, tmp_p
         actions.enqueue(job)
     messages._sender.cache_clear()
     assert Errand.objects.get(pk=job.pk).send_after <= clock.now(), "the reconciler's next pass sends it"
+
+
+def test_the_message_names_the_task_and_the_row_also_after_the_bus_was_restarted(settings: Any, tmp_path: Path) -> None:
+    bus = Bus(tmp_path)
+    settings.CELERY_BROKER_URL = f"redis+socket://{bus.socket}"
+    messages._sender.cache_clear()
+    try:
+        bus.start()
+        assert messages.send(errands.KIND, 7, "flows.test")
+        bus.kill()
+        assert not messages.send(errands.KIND, 8, "flows.test")
+        bus.start()
+        assert messages.send(errands.KIND, 9, "flows.test")
+        queued = [json.loads(each) for each in redis.Redis.from_url(bus.url).lrange("flows.test", 0, -1)]
+    finally:
+        bus.kill()
+        messages._sender.cache_clear()
+    assert [each["headers"]["task"] for each in queued] == ["tests.errand"] * 2
+    assert [json.loads(base64.b64decode(each["body"]))[0] for each in queued] == [[9], [7]]
 
 
 def test_a_dead_bus_does_not_harm_the_caller(settings: Any, tmp_path: Any) -> None:

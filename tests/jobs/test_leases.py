@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -143,6 +144,26 @@ def test_a_short_absence_of_the_database_is_waited_for(errand: Make, monkeypatch
     assert lease
     assert lease.write(effect="written")
     assert Errand.objects.get().effect == "written"
+
+
+def test_a_connection_that_the_server_closes_is_made_anew(
+    errand: Make, settings: Any, until: Callable[..., None]
+) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no server that closes connections")
+    settings.LEASE_SECONDS, settings.HEARTBEAT_SECONDS = 5.0, 0.2
+    with claim(Errand, errand().pk) as lease:  # type: ignore[union-attr]
+        lease.events.add("log", {"n": 1})
+        with connection.cursor() as cursor, contextlib.suppress(OperationalError):
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                " ORDER BY pid = pg_backend_pid()"
+            )
+        assert lease.write(effect="written")
+        after = Errand.objects.get().lease_expires_at
+        until(lambda: Errand.objects.get().lease_expires_at > after, what="renewals go on")
+        assert lease.finish("succeeded")
+    assert JobEvent.objects.filter(kind="log").count() == 1
 
 
 def test_finishing_writes_the_row_the_last_event_and_the_hooks_once(errand: Make) -> None:

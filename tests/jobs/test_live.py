@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 
+from apps.accounts.models import RoleGrant
 from apps.jobs import events, hints, live
 from apps.jobs.leases import claim
 from tests.jobs.errands import Errand
@@ -30,8 +32,11 @@ def bus(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.fixture
-def port(rows: None, settings: Any) -> Iterator[int]:
+def port(rows: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     settings.ALLOWED_HOSTS = ["127.0.0.1"]
+    monkeypatch.setitem(
+        connection.settings_dict, "CONN_MAX_AGE", 0
+    )  # none may outlive the test in the server's threads
     with web_server() as number:
         yield number
 
@@ -43,7 +48,7 @@ def cookie(rows: None) -> str:
 
 def session(user: Any) -> str:
     client = Client()
-    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(user)
     return client.cookies["sessionid"].value
 
 
@@ -139,7 +144,7 @@ def test_a_right_that_is_taken_ends_the_stream(
     monkeypatch.setattr(live, "TRUST_SECONDS", 0.0)
     with Stream(port, path(job), cookie) as stream:
         stream.read(1)
-        monkeypatch.setattr(live, "may_watch", lambda user, kind, job: False)
+        RoleGrant.objects.all().delete()
         say(job, 2, 2)
         assert stream.read(1) == []
         assert stream.ended

@@ -18,6 +18,7 @@ from apps.jobs import actions, messages, workers
 from apps.jobs.leases import Lease, claim
 from apps.jobs.models import JobEvent, Worker
 from apps.jobs.reconciler import reconcile_once
+from apps.jobs.supervisor import Supervisor
 from tests.jobs.errands import Errand, Step
 
 Make = Callable[..., Errand]
@@ -237,6 +238,7 @@ def test_two_processes_that_reconcile_at_once_do_everything_once(
     code = """
         import json
         from apps.jobs.reconciler import reconcile_once
+from apps.jobs.supervisor import Supervisor
         print("ready", flush=True); sys.stdin.readline()
         print(json.dumps(vars(reconcile_once())))
     """
@@ -265,3 +267,41 @@ def test_what_the_reconciler_asks_is_answered_from_indexes_of_live_jobs(errand: 
     assert "errand_leases" in Errand.objects.lost().explain()
     waiting: Any = Errand.objects.queued().filter(queue="flows.test").order_by("queued_at")[:50]
     assert "errand_queued" in waiting.explain()
+
+
+@pytest.mark.kill
+@pytest.mark.slow
+def test_the_job_of_a_killed_worker_is_finished_by_another_exactly_once(
+    errand: Make, process: Callable[..., subprocess.Popen[str]], until: Callable[..., None]
+) -> None:
+    code = """
+        import time
+        from apps.jobs.leases import claim
+        with claim(errands.Errand, int(sys.argv[1])) as lease:
+            for name in ("one", "two", "three"):
+                if not errands.Step.objects.filter(errand_id=lease.job.pk, name=name).exists():
+                    with lease.guarded():
+                        errands.Step.objects.create(errand_id=lease.job.pk, name=name, done_by_fence=lease.fence)
+                    print(name, flush=True)
+                    lease.wait(float(sys.argv[2]))
+            lease.finish("succeeded")
+    """
+    job = errand()
+    first = process(code, str(job.pk), "60", LEASE_SECONDS="2")
+    assert first.stdout
+    assert first.stdout.readline() == "one\n"
+    first.kill()
+    stop = threading.Event()
+    loop = threading.Thread(target=Supervisor().run, args=(stop,))
+    loop.start()
+    try:
+        until(lambda: Errand.objects.get().state == "queued", 15, "it is queued again")
+    finally:
+        stop.set()
+        loop.join(10)
+    second = process(code, str(job.pk), "0")
+    assert second.communicate(timeout=30)[0] == "two\nthree\n"
+    job.refresh_from_db()
+    assert (job.state, job.attempt, job.fence, job.ended) == ("succeeded", 2, 2, 1)
+    done = Step.objects.order_by("pk").values_list("name", "done_by_fence")
+    assert list(done) == [("one", 1), ("two", 2), ("three", 2)]
