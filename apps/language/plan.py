@@ -323,7 +323,8 @@ class Plan:
 
     def schema_of(self, name: str) -> Schema:
         """The columns of a source or step."""
-        for table in (*self.sources, *self.steps):
+        tables: tuple[SourceTable | StepTable, ...] = (*self.sources, *self.steps)
+        for table in tables:
             if table.name == name:
                 return table.columns
         raise KeyError(name)
