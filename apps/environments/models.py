@@ -1,0 +1,37 @@
+"""Where flows run. `dev` is there from the first migration on."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+
+from apps.common import clock
+
+
+class Environment(models.Model):
+    """dev, staging, production: each has a workspace that its flows may read and write, and a queue of its own."""
+
+    # Its name in addresses, queues, rights and on disk. It never changes.
+    slug = models.SlugField(max_length=50, unique=True)
+    name = models.CharField(max_length=100)  # as people call it
+    position = models.PositiveSmallIntegerField(default=0)  # the order of promotion: dev first
+    colour = models.CharField(max_length=20, blank=True, default="")  # of its badge, as CSS writes it; "" for the usual
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        ordering = ["position", "slug"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def queue(self) -> str:
+        """The queue from which its workers take runs."""
+        return f"flows.{self.slug}"
+
+    @property
+    def workspace(self) -> Path:
+        """The only folder that its flows may read and write, made if it is not there. Raises OSError if it cannot be."""
+        folder: Path = settings.WORKSPACES / self.slug
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
