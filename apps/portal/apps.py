@@ -1,5 +1,3 @@
-import importlib
-
 from django.apps import AppConfig
 
 
@@ -8,4 +6,4 @@ class PortalConfig(AppConfig):
     verbose_name = "Portal"
 
     def ready(self) -> None:
-        importlib.import_module("apps.portal.policies")
+        from apps.portal import policies  # noqa: F401  names the actions of this room

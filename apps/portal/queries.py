@@ -115,9 +115,9 @@ def days() -> list[Day]:
 def troubled_runs() -> list[Run]:
     """The newest run of each flow in each environment, where that failed or is lost, newest first."""
     newest = (
-        Run.objects.filter(version__flow__archived_at__isnull=True)
+        Run.objects.filter(flow__archived_at__isnull=True)
         .order_by()
-        .values("version__flow", "environment")
+        .values("flow", "environment")
         .annotate(newest=Max("pk"))
         .values("newest")
     )
@@ -131,27 +131,24 @@ def recent_runs(most: int = 8) -> list[Run]:
 
 def with_names(runs: QuerySet[Run]) -> QuerySet[Run]:
     """With what a row of a table says: flow, version, environment."""
-    return runs.select_related("version__flow", "environment").defer("version__text")
+    return runs.select_related("flow", "version", "environment").defer("version__text", "version__settings", "outcome")
 
 
 def strips() -> list[Strip]:
     """The flows that ran last, each with its last runs; flows that never ran come after those."""
     flows = list(
         Flow.objects.filter(archived_at__isnull=True)
-        .annotate(newest=Max("versions__runs__pk"))
+        .annotate(newest=Max("runs__pk"))
         .order_by(F("newest").desc(nulls_last=True), "name")[:MOST_FLOWS]
     )
     numbered = (
-        Run.objects.filter(version__flow__in=[flow.pk for flow in flows])
-        .annotate(
-            flow=F("version__flow"),
-            place=Window(RowNumber(), partition_by=F("version__flow"), order_by=F("pk").desc()),
-        )
+        Run.objects.filter(flow__in=flows)
+        .annotate(place=Window(RowNumber(), partition_by=F("flow"), order_by=F("pk").desc()))
         .filter(place__lte=STRIP)
     )
     by_flow: dict[int, list[tuple[int, str]]] = {}
-    for run in numbered.order_by("pk").only("pk", "state", "lease_expires_at"):
-        by_flow.setdefault(run.flow, []).append((run.pk, run.display_state))
+    for run in numbered.order_by("pk").only("pk", "flow", "state", "lease_expires_at"):
+        by_flow.setdefault(run.flow_id, []).append((run.pk, run.display_state))
     return [Strip(flow.name, flow.description, by_flow.get(flow.pk, [])) for flow in flows]
 
 
@@ -196,7 +193,7 @@ def found_flows(query: str, most: int = 20) -> list[Flow]:
 
 def found_runs(query: str, most: int = 20) -> list[Run]:
     """By number, by flow, or by a word of the message."""
-    wanted = Q(version__flow__name__icontains=query) | Q(message__icontains=query)
+    wanted = Q(flow__name__icontains=query) | Q(message__icontains=query)
     number = query.removeprefix("#")
     if number.isascii() and number.isdigit() and len(number) < 19:
         wanted |= Q(pk=int(number))

@@ -65,7 +65,7 @@ def _attention(run: Run) -> dict[str, Any]:
     lost = run.display_state == "lost"
     return {
         "kind": "warn" if lost else "bad",
-        "title": f"{run.version.flow.name} {'is lost' if lost else 'failed'} in {run.environment.name}",
+        "title": f"{run.flow.name} {'is lost' if lost else 'failed'} in {run.environment.name}",
         "text": "Its worker has not been heard of; another takes it over." if lost else run.message,
         "at": run.lease_expires_at if lost else run.finished_at,
         "href": reverse("runs:detail", args=[run.pk]),

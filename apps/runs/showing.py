@@ -8,13 +8,16 @@ from typing import Any
 from django.urls import reverse
 from django.utils import timezone
 
+from apps.common.errors import FlowControlError
+from apps.engine import preview
 from apps.flows.pictures import Picture
 from apps.flows.pictures import picture as draw
 from apps.jobs import workers
 from apps.jobs.models import JobEvent
 from apps.jobs.states import LOST, State
 from apps.language.graph import Graph, Look
-from apps.runs.models import Run
+from apps.runs import files
+from apps.runs.models import Output, Run, StepRun
 
 KIND = "run"  # of the job's events
 
@@ -29,8 +32,9 @@ class StepWords:
     label: str
     detail: str
     state: str
-    rows: int | None
-    seconds: float | None
+    rows: int | None = None
+    seconds: float | None = None
+    pk: int = 0  # of its row, 0 where it has none
 
     @property
     def time(self) -> str:
@@ -81,13 +85,13 @@ def steps(run: Run, drawn: Graph) -> list[StepWords]:
         if state in (State.QUEUED, State.RUNNING) and run.is_final:
             state = "skipped"  # its row was written by a worker that did not live to end it
         words = (node.id, node.name, node.kind, node.label, node.detail, state)
-        found.append(StepWords(*words, row.rows if row else None, row.seconds if row else None))
+        found.append(StepWords(*words, row.rows, row.seconds, row.pk) if row else StepWords(*words))
     for id_, row in rows.items():  # a step that the text, read today, does not show
-        found.append(StepWords(id_, row.name, row.kind, row.name, "", row.state, row.rows, row.seconds))
+        found.append(StepWords(id_, row.name, row.kind, row.name, "", row.state, row.rows, row.seconds, row.pk))
     return found
 
 
-def _node(step: Any) -> str:
+def _node(step: StepRun) -> str:
     return f"{step.kind}:{step.name}"
 
 
@@ -124,7 +128,7 @@ def _failure(run: Run) -> Trouble:
     line = error.get("line") or 0
     if not line:
         return Trouble("bad", text, error.get("hint", ""))
-    name = run.version.flow.name
+    name = run.flow.name
     return Trouble(
         "bad",
         text,
@@ -156,3 +160,36 @@ def _line(event: JobEvent) -> Line:
     level = event.data.get("level", "info")
     known = level if level in ("info", "warning", "error") else "info"
     return Line(event.at, known, event.data.get("step") or "", str(event.data.get("message", "")))
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The first rows of something, values as text, None for null; or why there are none."""
+
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str | None]] = ()
+    missing: FlowControlError | None = None
+
+
+def rows_of_output(run: Run, output: Output) -> Rows:
+    """The first rows of what stands in the workspace now."""
+    try:
+        return Rows(*preview.read(files.check_output(run.environment.workspace, output.path)))
+    except FlowControlError as error:
+        return Rows(missing=error)
+
+
+def rows_of_step(run: Run, step: StepRun) -> Rows:
+    """The first rows of a step as the run has kept them."""
+    kept = preview.kept(run.environment.workspace, run.key, step.name)
+    if kept is None:
+        hint = "Rows are kept of steps that were reached, until the run is tidied away."
+        return Rows(missing=FlowControlError(f"No rows of {step.name} are kept.", hint=hint))
+    return Rows(kept.columns, kept.rows)
+
+
+def replaced_by(run: Run, output: Output) -> str:
+    """A sentence, where a later run has written the same file since; else ""."""
+    later = Output.objects.filter(path=output.path, run__environment=run.environment_id, run_id__gt=run.pk)
+    newest = later.order_by("-run_id").values_list("run_id", flat=True).first()
+    return f"Run #{newest} has written {output.path} since." if newest else ""

@@ -20,10 +20,9 @@ from apps.jobs import workers
 from apps.jobs.states import State
 from apps.runs import actions, files, queries, showing
 from apps.runs.forms import RunForm
-from apps.runs.models import Output, Run
+from apps.runs.models import Output, Run, StepRun
 
 LOG_LINES = 500  # the newest, on the page; all of them are in the download
-PREVIEW_ROWS = 50
 
 
 @require_GET
@@ -67,7 +66,7 @@ def live_run(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _live_context(request: HttpRequest, run: Run) -> dict[str, Any]:
-    flow, slug = run.version.flow, run.environment.slug
+    flow, slug = run.flow, run.environment.slug
     drawn = reading.read(run.version.text).graph
     steps = showing.steps(run, drawn)
     return {
@@ -134,7 +133,7 @@ def cancel_run(request: HttpRequest, pk: int) -> HttpResponse:
     run = _run(pk)
     policy.check(request.user, "runs.cancel", run.environment.slug)
     if request.method == "GET":
-        return render(request, "runs/cancel.html", {"title": f"Run #{pk}", "run": run, "flow": run.version.flow})
+        return render(request, "runs/cancel.html", {"title": f"Run #{pk}", "run": run, "flow": run.flow})
     actions.cancel_run(by=request.user, run=run)
     return redirect("runs:detail", pk)
 
@@ -155,19 +154,31 @@ def rerun(request: HttpRequest, pk: int) -> HttpResponse:
 def show_output(request: HttpRequest, pk: int, output: int) -> HttpResponse:
     """The first rows of an output, as it stands in the workspace."""
     run, found = _output(pk, output)
-    columns, rows, missing = showing.preview(run, found, PREVIEW_ROWS)
     context = {
         "title": f"Run #{pk}",
         "page_title": f"{found.path} of run #{pk}",
         "run": run,
         "output": found,
-        "columns": columns,
-        "rows": rows,
-        "missing": missing,
-        "replaced_by": queries.replaced_by(found),
+        "shown": showing.rows_of_output(run, found),
+        "replaced_by": showing.replaced_by(run, found),
         "may_download": policy.allowed(request.user, "runs.download", run.environment.slug),
     }
     return render(request, "runs/output.html", context)
+
+
+@require_GET
+@policy.guard("runs.view")
+def show_step(request: HttpRequest, pk: int, step: int) -> HttpResponse:
+    """The first rows that a step gave in this run."""
+    run, found = _run(pk), get_object_or_404(StepRun, pk=step, run_id=pk)
+    context = {
+        "title": f"Run #{pk}",
+        "page_title": f"{found.name} of run #{pk}",
+        "run": run,
+        "step": found,
+        "shown": showing.rows_of_step(run, found),
+    }
+    return render(request, "runs/step.html", context)
 
 
 @require_GET
@@ -199,7 +210,7 @@ def download_log(request: HttpRequest, pk: int) -> StreamingHttpResponse:
 
 
 def _run(pk: int) -> Run:
-    return get_object_or_404(Run.objects.select_related("version__flow", "environment"), pk=pk)
+    return get_object_or_404(Run.objects.select_related("flow", "version", "environment"), pk=pk)
 
 
 def _output(pk: int, output: int) -> tuple[Run, Output]:

@@ -17,15 +17,15 @@ register = template.Library()
 @register.simple_tag
 def last_runs(flows: Sequence[Flow]) -> dict[int, Run]:
     """The newest run of each flow, by the flow's key: one query for all of them."""
-    newest = Run.objects.filter(version__flow__in=[flow.pk for flow in flows]).order_by().values("version__flow")
+    newest = Run.objects.filter(flow__in=list(flows)).order_by().values("flow")
     runs = with_names(Run.objects.filter(pk__in=newest.annotate(newest=Max("pk")).values("newest")))
-    return {run.version.flow_id: run for run in runs}
+    return {run.flow_id: run for run in runs}
 
 
 @register.simple_tag
 def runs_of(flow: Flow, most: int = 10) -> list[Run]:
     """The newest runs of a flow."""
-    return list(with_names(Run.objects.filter(version__flow=flow)).order_by("-pk")[:most])
+    return list(with_names(Run.objects.filter(flow=flow)).order_by("-pk")[:most])
 
 
 @register.simple_tag(takes_context=True)
