@@ -1,0 +1,574 @@
+"""From lark's tree to ours: one method a rule of the grammar. Not recursive, so depth is no danger here."""
+
+import re
+from typing import Any
+
+from lark import Token, v_args
+from lark import Transformer_NonRecursive as Transformer
+
+from apps.language import tree as t
+from apps.language import types
+from apps.language.diagnostics import Diagnostic, Span
+
+SIMPLE_TYPES = {
+    str(each): each
+    for each in (
+        types.BOOL, types.INT, types.DOUBLE, types.TEXT, types.DATE, types.TIME, types.TIMESTAMP, types.TIMESTAMPTZ,
+        types.DURATION, types.JSON,
+    )
+}  # fmt: skip
+ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
+
+
+class Builder(Transformer):  # type: ignore[misc]
+    """Builds nodes; what it finds wrong on the way (a type that is none) it puts into `diagnostics`."""
+
+    def __init__(self, line: int, start: int) -> None:
+        super().__init__()
+        self.line, self.start_offset = line, start
+        self.diagnostics: list[Diagnostic] = []
+
+    # --- places ----------------------------------------------------------------------------
+
+    def span(self, meta: Any) -> Span:
+        if meta.empty:
+            return Span(self.line, 1, self.line, 1, self.start_offset, self.start_offset)
+        return Span(
+            meta.line + self.line, meta.column, meta.end_line + self.line, meta.end_column,
+            meta.start_pos + self.start_offset, meta.end_pos + self.start_offset,
+        )  # fmt: skip
+
+    def of(self, token: Token) -> Span:
+        return Span(
+            token.line + self.line, token.column, token.end_line + self.line, token.end_column,
+            token.start_pos + self.start_offset, token.end_pos + self.start_offset,
+        )  # fmt: skip
+
+    def wrong(self, code: str, message: str, span: Span, hint: str = "") -> None:
+        self.diagnostics.append(Diagnostic(code, message, span, hint))
+
+    # --- statements ------------------------------------------------------------------------
+
+    @v_args(meta=True)
+    def flow(self, meta: Any, items: list[Any]) -> t.FlowFile:
+        return t.FlowFile(items[0], tuple(items[1:]), span=self.span(meta))
+
+    @v_args(meta=True)
+    def header(self, meta: Any, items: list[Any]) -> t.FlowHeader:
+        return t.FlowHeader(str(items[0]), items[1] or (), span=self.span(meta))
+
+    @v_args(meta=True)
+    def param(self, meta: Any, items: list[Any]) -> t.Param:
+        name, type_, default, limits = items
+        kind, values = limits or ("", None)
+        allow = values if kind == "allow" else None
+        low, high = values if kind == "bounds" else (None, None)
+        return t.Param(str(name), type_, default, allow, low, high, span=self.span(meta))
+
+    def allow(self, items: list[Any]) -> tuple[str, Any]:
+        return "allow", items[0]
+
+    def bounds(self, items: list[Any]) -> tuple[str, Any]:
+        return "bounds", tuple(items)
+
+    @v_args(meta=True)
+    def source(self, meta: Any, items: list[Any]) -> t.Source:
+        name, endpoint, options = items
+        return t.Source(str(name), endpoint, options or (), name_span=self.of(name), span=self.span(meta))
+
+    @v_args(meta=True)
+    def function(self, meta: Any, items: list[Any]) -> t.Function:
+        name, args, body = items
+        return t.Function(str(name), args or (), body, name_span=self.of(name), span=self.span(meta))
+
+    def arg_names(self, items: list[Any]) -> tuple[str, ...]:
+        return tuple(str(item) for item in items)
+
+    @v_args(meta=True)
+    def step(self, meta: Any, items: list[Any]) -> t.Step:
+        name, input_, *operations = items
+        return t.Step(str(name), input_, tuple(operations), name_span=self.of(name), span=self.span(meta))
+
+    @v_args(meta=True)
+    def expect(self, meta: Any, items: list[Any]) -> t.Expect:
+        return t.Expect(items[0], items[1] or (), span=self.span(meta))
+
+    def rules(self, items: list[Any]) -> tuple[Any, ...]:
+        return tuple(item for item in items if item is not None)
+
+    @v_args(meta=True)
+    def rule(self, meta: Any, items: list[Any]) -> t.Rule:
+        return t.Rule(*items, span=self.span(meta))
+
+    def severity(self, items: list[Any]) -> str:
+        return str(items[0])
+
+    def limit(self, items: list[Any]) -> str:
+        return str(items[0])
+
+    @v_args(meta=True)
+    def sink(self, meta: Any, items: list[Any]) -> t.Sink:
+        step, endpoint, options = items
+        return t.Sink(step, endpoint, options or (), span=self.span(meta))
+
+    @v_args(meta=True)
+    def test(self, meta: Any, items: list[Any]) -> t.Test:
+        title, *clauses = items
+        return t.Test(self.unquote(title), tuple(clauses), span=self.span(meta))
+
+    @v_args(meta=True)
+    def with_(self, meta: Any, items: list[Any]) -> t.With:
+        return t.With(str(items[0]), items[1], span=self.span(meta))
+
+    @v_args(meta=True)
+    def given(self, meta: Any, items: list[Any]) -> t.Given:
+        return t.Given(*items, span=self.span(meta))
+
+    @v_args(meta=True)
+    def then(self, meta: Any, items: list[Any]) -> t.Then:
+        return t.Then(*items, span=self.span(meta))
+
+    @v_args(meta=True)
+    def table(self, meta: Any, rows: list[Token]) -> t.Table:
+        span = self.span(meta)
+        if not rows:
+            self.wrong("E110", "this table has no header", span, "write a row of column names: | a | b |")
+            return t.Table((), (), span=span)
+        lines = [self.cells(row) for row in rows]
+        header = tuple(t.Name(cell.text or "", cell.quoted, span=cell.span) for cell in lines[0])
+        for line, row in zip(lines[1:], rows[1:], strict=True):
+            if len(line) != len(header):
+                self.wrong("E111", f"this row has {len(line)} cells, the header has {len(header)}", self.of(row))
+        for name in header:
+            if not name.name:
+                self.wrong("E111", "a column of this table has no name", name.span)
+        return t.Table(header, tuple(lines[1:]), span=span)
+
+    def cells(self, row: Token) -> tuple[t.Cell, ...]:
+        """The cells between the bars of one line; a `\\|` is a bar in the text."""
+        place = self.of(row)
+        found, at = [], 1
+        text = str(row)
+        for piece in re.findall(r"(?:\\.|[^|\\])*(?:\||$)", text[1:]):
+            if not piece.endswith("|"):
+                if piece.strip():
+                    self.wrong("E112", "this row does not end with a bar", place, "write `|` after the last cell")
+                    piece += "|"
+                else:
+                    break
+            raw = piece[:-1]
+            body = raw.strip()
+            column = place.column + at + (len(raw) - len(raw.lstrip()) if body else 0)
+            offset = place.start + column - place.column
+            span = Span(place.line, column, place.line, column + len(body), offset, offset + len(body))
+            found.append(self.cell(body, span))
+            at += len(piece)
+        return tuple(found)
+
+    @staticmethod
+    def cell(body: str, span: Span) -> t.Cell:
+        if not body:
+            return t.Cell(None, span=span)
+        if len(body) > 1 and body[0] == body[-1] == '"':
+            return t.Cell(unescape(body[1:-1]), True, span=span)
+        if len(body) > 2 and body[0] == body[-1] == "`":
+            return t.Cell(body[1:-1], True, span=span)
+        return t.Cell(body.replace("\\|", "|"), span=span)
+
+    # --- endpoints and options -------------------------------------------------------------
+
+    @v_args(meta=True)
+    def endpoint(self, meta: Any, items: list[Any]) -> t.Endpoint:
+        return t.Endpoint(str(items[0]), items[1] or (), kind_span=self.of(items[0]), span=self.span(meta))
+
+    def options(self, items: list[Any]) -> tuple[Any, ...]:
+        return tuple(item for item in items if item is not None)
+
+    @v_args(meta=True)
+    def option(self, meta: Any, items: list[Any]) -> t.Option:
+        return t.Option(str(items[0]), items[1], key_span=self.of(items[0]), span=self.span(meta))
+
+    @v_args(meta=True)
+    def columns_option(self, meta: Any, items: list[Any]) -> t.Option:
+        span = self.span(meta)
+        key = Span(span.line, span.column, span.line, span.column + 7, span.start, span.start + 7)
+        return t.Option("columns", items[0], key_span=key, span=span)
+
+    @v_args(meta=True)
+    def columns(self, meta: Any, items: list[Any]) -> t.ColumnsMap:
+        found = [item for item in items if item is not None]
+        return t.ColumnsMap(tuple((name.name, type_, span) for name, type_, span in found), span=self.span(meta))
+
+    @v_args(meta=True)
+    def column(self, meta: Any, items: list[Any]) -> tuple[t.Name, types.Type, Span]:
+        return items[0], items[1], self.span(meta)
+
+    # --- types -----------------------------------------------------------------------------
+
+    @v_args(meta=True)
+    def type(self, meta: Any, items: list[Any]) -> types.Type:
+        name, args = str(items[0]), [item for item in items[1:] if item is not None]
+        kinds = [kind for kind, _ in args]
+        if name in SIMPLE_TYPES and not args:
+            return SIMPLE_TYPES[name]
+        if name == "decimal" and kinds == ["size", "size"]:
+            precision, scale = (value for _, value in args)
+            if 1 <= precision <= types.MAX_PRECISION and 0 <= scale <= precision:
+                return types.decimal(precision, scale)
+        if name == "list" and kinds == ["item"]:
+            return types.list_of(args[0][1])
+        if name == "struct" and args and set(kinds) == {"field"}:
+            return types.struct(*(value for _, value in args))
+        self.wrong("E113", f"this is not a type: {name}", self.span(meta), hint_for_type(name))
+        return types.TEXT
+
+    def type_size(self, items: list[Any]) -> tuple[str, Any]:
+        return "size", int(items[0]) if str(items[0]).isdigit() else -1
+
+    def type_field(self, items: list[Any]) -> tuple[str, Any]:
+        return "field", (str(items[0]), items[1])
+
+    def type_item(self, items: list[Any]) -> tuple[str, Any]:
+        return "item", items[0]
+
+    # --- operations ------------------------------------------------------------------------
+
+    @v_args(meta=True)
+    def where(self, meta: Any, items: list[Any]) -> t.Where:
+        return t.Where(items[0], span=self.span(meta))
+
+    @v_args(meta=True)
+    def derive(self, meta: Any, items: list[Any]) -> t.Derive:
+        return t.Derive(self.all_named(items[0]), span=self.span(meta))
+
+    def all_named(self, columns: tuple[t.Assign, ...]) -> tuple[t.Assign, ...]:
+        for column in columns:
+            if column.name is None:
+                self.wrong("E114", "this column has no name", column.span, "write `name = …`")
+        return columns
+
+    @v_args(meta=True)
+    def select(self, meta: Any, items: list[Any]) -> t.Select:
+        return t.Select(items[0], span=self.span(meta))
+
+    @v_args(meta=True)
+    def drop(self, meta: Any, items: list[Any]) -> t.Drop:
+        return t.Drop(items[0], span=self.span(meta))
+
+    @v_args(meta=True)
+    def rename(self, meta: Any, items: list[Any]) -> t.Rename:
+        return t.Rename(tuple(items), span=self.span(meta))
+
+    def rename_pair(self, items: list[Any]) -> tuple[t.Name, t.Name]:
+        return items[0], items[1]
+
+    @v_args(meta=True)
+    def cast(self, meta: Any, items: list[Any]) -> t.CastColumns:
+        return t.CastColumns(tuple((name, type_) for name, type_, _ in items), span=self.span(meta))
+
+    @v_args(meta=True)
+    def join(self, meta: Any, items: list[Any]) -> t.Join:
+        kind, right, alias, on, bring = items
+        return t.Join(kind, right, alias, on, bring or (), span=self.span(meta))
+
+    def join_kind(self, items: list[Any]) -> str:
+        return str(items[0])
+
+    @v_args(meta=True)
+    def lookup(self, meta: Any, items: list[Any]) -> t.Join:
+        right, alias, on, bring = items
+        return t.Join("lookup", right, alias, on, bring or (), span=self.span(meta))
+
+    def as_(self, items: list[Any]) -> Any:
+        return items[0]
+
+    on = bring = as_
+
+    @v_args(meta=True)
+    def group(self, meta: Any, items: list[Any]) -> t.GroupBy:
+        return t.GroupBy(items[0] or (), self.all_named(items[1]), span=self.span(meta))
+
+    @v_args(meta=True)
+    def window(self, meta: Any, items: list[Any]) -> t.WindowBy:
+        by, order, frame, columns = items
+        low, high = frame or (None, None)
+        return t.WindowBy(
+            by or (), order or (), frame is not None, low, high, self.all_named(columns), span=self.span(meta)
+        )
+
+    def frame(self, items: list[Any]) -> tuple[int | None, int | None]:
+        return items[0], items[1]
+
+    def after(self, items: list[Any]) -> int:
+        return self.whole_number(items[0])
+
+    def before(self, items: list[Any]) -> int:
+        return -self.whole_number(items[0])
+
+    @v_args(meta=True)
+    def sort(self, meta: Any, items: list[Any]) -> t.Sort:
+        return t.Sort(items[0], span=self.span(meta))
+
+    def sort_keys(self, items: list[Any]) -> tuple[t.SortKey, ...]:
+        return tuple(sort_key(item) for item in items)
+
+    @v_args(meta=True)
+    def take(self, meta: Any, items: list[Any]) -> t.Take:
+        return t.Take(self.whole_number(items[0]), items[1] or (), span=self.span(meta))
+
+    @v_args(meta=True)
+    def distinct(self, meta: Any, items: list[Any]) -> t.Distinct:
+        return t.Distinct(span=self.span(meta))
+
+    @v_args(meta=True)
+    def dedupe(self, meta: Any, items: list[Any]) -> t.Dedupe:
+        which, order = items[1] or ("first", ())
+        return t.Dedupe(items[0], which, order, span=self.span(meta))
+
+    def keep(self, items: list[Any]) -> tuple[str, Any]:
+        return items[0], items[1]
+
+    def keep_which(self, items: list[Any]) -> str:
+        return str(items[0])
+
+    @v_args(meta=True)
+    def union(self, meta: Any, items: list[Any]) -> t.Union:
+        return t.Union(items[0], span=self.span(meta))
+
+    @v_args(meta=True)
+    def unnest(self, meta: Any, items: list[Any]) -> t.Unnest:
+        return t.Unnest(items[0], items[1], span=self.span(meta))
+
+    @v_args(meta=True)
+    def pivot(self, meta: Any, items: list[Any]) -> t.Pivot:
+        on, values, columns, by = items
+        return t.Pivot(on, values, columns, by or (), span=self.span(meta))
+
+    @v_args(meta=True)
+    def unpivot(self, meta: Any, items: list[Any]) -> t.Unpivot:
+        return t.Unpivot(*items, span=self.span(meta))
+
+    @v_args(meta=True)
+    def sample_percent(self, meta: Any, items: list[Any]) -> t.Sample:
+        return t.Sample(str(items[0]), True, items[1], span=self.span(meta))
+
+    @v_args(meta=True)
+    def sample_rows(self, meta: Any, items: list[Any]) -> t.Sample:
+        return t.Sample(str(items[0]), False, items[1], span=self.span(meta))
+
+    def seed(self, items: list[Any]) -> int:
+        return self.whole_number(items[0])
+
+    @v_args(meta=True)
+    def fill_with(self, meta: Any, items: list[Any]) -> t.Fill:
+        return t.Fill(items[0], items[1], span=self.span(meta))
+
+    @v_args(meta=True)
+    def fill_forward(self, meta: Any, items: list[Any]) -> t.Fill:
+        return t.Fill(items[0], None, items[1] or (), items[2] or (), span=self.span(meta))
+
+    @v_args(meta=True)
+    def sql(self, meta: Any, items: list[Any]) -> t.Sql:
+        return t.Sql(str(items[0])[3:-3], span=self.span(meta))
+
+    def whole_number(self, token: Token) -> int:
+        text = str(token).replace("_", "")
+        if text.isdigit() and len(text) < 19:
+            return int(text)
+        self.wrong("E115", "a whole number belongs here", self.of(token))
+        return 0
+
+    # --- lists -----------------------------------------------------------------------------
+
+    def assigns(self, items: list[Any]) -> tuple[Any, ...]:
+        return tuple(items)
+
+    def exprs(self, items: list[Any]) -> tuple[Any, ...]:
+        return tuple(item for item in items if item is not None)
+
+    names = assigns
+
+    @v_args(meta=True)
+    def named(self, meta: Any, items: list[Any]) -> t.Assign:
+        return t.Assign(items[0].name, items[1], name_span=items[0].span, span=self.span(meta))
+
+    @v_args(meta=True)
+    def unnamed(self, meta: Any, items: list[Any]) -> t.Assign:
+        return t.Assign(None, items[0], span=self.span(meta))
+
+    # --- expressions -----------------------------------------------------------------------
+
+    def _binary(self, meta: Any, op: Any, left: Any, right: Any) -> t.Binary:
+        return t.Binary(op, left, right, span=self.span(meta))
+
+    @v_args(meta=True)
+    def or_(self, meta: Any, items: list[Any]) -> t.Binary:
+        return self._binary(meta, "or", *items)
+
+    @v_args(meta=True)
+    def and_(self, meta: Any, items: list[Any]) -> t.Binary:
+        return self._binary(meta, "and", *items)
+
+    @v_args(meta=True)
+    def not_(self, meta: Any, items: list[Any]) -> t.Unary:
+        return t.Unary("not", items[0], span=self.span(meta))
+
+    @v_args(meta=True)
+    def compare(self, meta: Any, items: list[Any]) -> t.Binary:
+        return self._binary(meta, str(items[1]), items[0], items[2])
+
+    @v_args(meta=True)
+    def between(self, meta: Any, items: list[Any]) -> t.Between:
+        return t.Between(*items, span=self.span(meta))
+
+    @v_args(meta=True)
+    def not_between(self, meta: Any, items: list[Any]) -> t.Between:
+        return t.Between(*items, negated=True, span=self.span(meta))
+
+    @v_args(meta=True)
+    def in_(self, meta: Any, items: list[Any]) -> t.In:
+        return t.In(items[0], items[1] or (), span=self.span(meta))
+
+    @v_args(meta=True)
+    def not_in(self, meta: Any, items: list[Any]) -> t.In:
+        return t.In(items[0], items[1] or (), negated=True, span=self.span(meta))
+
+    @v_args(meta=True)
+    def is_null(self, meta: Any, items: list[Any]) -> t.IsNull:
+        return t.IsNull(items[0], span=self.span(meta))
+
+    @v_args(meta=True)
+    def is_not_null(self, meta: Any, items: list[Any]) -> t.IsNull:
+        return t.IsNull(items[0], negated=True, span=self.span(meta))
+
+    @v_args(meta=True)
+    def coalesce(self, meta: Any, items: list[Any]) -> t.Binary:
+        return self._binary(meta, "??", *items)
+
+    @v_args(meta=True)
+    def sum(self, meta: Any, items: list[Any]) -> t.Binary:
+        return self._binary(meta, "+", items[0], items[2])
+
+    @v_args(meta=True)
+    def minus(self, meta: Any, items: list[Any]) -> t.Binary:
+        return self._binary(meta, "-", *items)
+
+    @v_args(meta=True)
+    def product(self, meta: Any, items: list[Any]) -> t.Binary:
+        return self._binary(meta, str(items[1]), items[0], items[2])
+
+    @v_args(meta=True)
+    def modulo(self, meta: Any, items: list[Any]) -> t.Binary:
+        return self._binary(meta, "%", *items)
+
+    @v_args(meta=True)
+    def whole(self, meta: Any, items: list[Any]) -> t.Binary:
+        return self._binary(meta, "div", *items)
+
+    @v_args(meta=True)
+    def negate(self, meta: Any, items: list[Any]) -> t.Unary:
+        return t.Unary("-", items[0], span=self.span(meta))
+
+    @v_args(meta=True)
+    def field(self, meta: Any, items: list[Any]) -> t.Field:
+        return t.Field(items[0], items[1].name, items[1].quoted, span=self.span(meta))
+
+    @v_args(meta=True)
+    def null(self, meta: Any, items: list[Any]) -> t.Null:
+        return t.Null(span=self.span(meta))
+
+    @v_args(meta=True)
+    def true(self, meta: Any, items: list[Any]) -> t.Boolean:
+        return t.Boolean(True, span=self.span(meta))
+
+    @v_args(meta=True)
+    def false(self, meta: Any, items: list[Any]) -> t.Boolean:
+        return t.Boolean(False, span=self.span(meta))
+
+    @v_args(meta=True)
+    def number(self, meta: Any, items: list[Any]) -> t.Number:
+        return t.Number(str(items[0]), span=self.span(meta))
+
+    @v_args(meta=True)
+    def text(self, meta: Any, items: list[Any]) -> t.Text:
+        return t.Text(self.unquote(items[0]), span=self.span(meta))
+
+    @v_args(meta=True)
+    def moment(self, meta: Any, items: list[Any]) -> t.Moment:
+        return t.Moment(str(items[0]), span=self.span(meta))
+
+    @v_args(meta=True)
+    def duration(self, meta: Any, items: list[Any]) -> t.Duration:
+        found = re.fullmatch(r"(\d+)(\w+)", str(items[0]))
+        assert found is not None
+        if len(found[1]) > 15:
+            self.wrong("E115", "this duration is too long", self.span(meta))
+            return t.Duration(0, "s", span=self.span(meta))
+        return t.Duration(int(found[1]), found[2], span=self.span(meta))  # type: ignore[arg-type]
+
+    @v_args(meta=True)
+    def param_ref(self, meta: Any, items: list[Any]) -> t.ParamRef:
+        return t.ParamRef(str(items[0]), span=self.span(meta))
+
+    @v_args(meta=True)
+    def call(self, meta: Any, items: list[Any]) -> t.Call:
+        return t.Call(str(items[0]), items[1] or (), name_span=self.of(items[0]), span=self.span(meta))
+
+    @v_args(meta=True)
+    def parenthesis(self, meta: Any, items: list[Any]) -> t.Group:
+        return t.Group(items[0], span=self.span(meta))
+
+    @v_args(meta=True)
+    def list(self, meta: Any, items: Any) -> t.ListLiteral:
+        return t.ListLiteral(items[0] or (), span=self.span(meta))
+
+    @v_args(meta=True)
+    def struct(self, meta: Any, items: Any) -> t.StructLiteral:
+        return t.StructLiteral(tuple(item for item in items if item is not None), span=self.span(meta))
+
+    def struct_field(self, items: Any) -> tuple[str, Any]:
+        return str(items[0]), items[1]
+
+    @v_args(meta=True)
+    def case(self, meta: Any, items: Any) -> t.Case:
+        branches = [item for item in items if item is not None]
+        others = [value for test, value in branches if test is None]
+        if len(others) > 1 or (others and branches[-1][0] is not None):
+            self.wrong("E116", "`else` stands once in a case, and last", self.span(meta))
+        tests = tuple((test, value) for test, value in branches if test is not None)
+        return t.Case(tests, others[0] if others else None, span=self.span(meta))
+
+    def branch(self, items: Any) -> tuple[Any, Any]:
+        return items[0], items[1]
+
+    def otherwise(self, items: Any) -> tuple[Any, Any]:
+        return None, items[0]
+
+    @v_args(meta=True)
+    def name(self, meta: Any, items: Any) -> t.Name:
+        token = items[0]
+        quoted = token.type == "QUOTED"
+        return t.Name(str(token)[1:-1] if quoted else str(token), quoted, span=self.of(token))
+
+    table_name = name
+
+    def unquote(self, token: Token) -> str:
+        return unescape(str(token)[1:-1])
+
+
+def unescape(body: str) -> str:
+    """`\\n`, `\\t`, `\\r`, `\\"` and `\\\\` are what they look like; before any other character the stroke stays."""
+    return re.sub(r"\\(.)", lambda found: ESCAPES.get(found[1], found[0]), body, flags=re.DOTALL)
+
+
+def sort_key(value: t.Expr) -> t.SortKey:
+    """A leading `-` is the direction."""
+    if isinstance(value, t.Unary) and value.op == "-":
+        return t.SortKey(value.operand, True, span=value.span)
+    return t.SortKey(value, span=value.span)
+
+
+def hint_for_type(name: str) -> str:
+    if name == "decimal":
+        return "write decimal(12, 2): digits in all (at most 38), and digits after the point"
+    return f"types are: {', '.join(SIMPLE_TYPES)}, decimal(p, s), list(type), struct(name: type, …)"
