@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from apps.audit.actors import SYSTEM
 from django.db import connection, transaction
 
+from apps.audit.actors import SYSTEM
 from apps.common import clock
 from apps.jobs import actions, messages, workers
 from apps.jobs.leases import Lease, claim
@@ -238,7 +238,6 @@ def test_two_processes_that_reconcile_at_once_do_everything_once(
     code = """
         import json
         from apps.jobs.reconciler import reconcile_once
-from apps.jobs.supervisor import Supervisor
         print("ready", flush=True); sys.stdin.readline()
         print(json.dumps(vars(reconcile_once())))
     """
