@@ -44,7 +44,7 @@ class VersionQuerySet(models.QuerySet["FlowVersion"]):
 
 
 class FlowVersion(models.Model):
-    """One text of a flow, for ever. The database refuses an UPDATE too (a trigger)."""
+    """One text of a flow, for ever. The database refuses to change or remove one too (triggers)."""
 
     flow = models.ForeignKey(Flow, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()  # 1, 2, 3 … of its flow
