@@ -113,7 +113,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, name: str, given: TestTable, 
 
 def _materialize(connection: duckdb.DuckDBPyConnection, stage: Stage) -> None:
     try:
-        connection.execute(f"CREATE TEMP TABLE {quoted(stage.table)} AS {stage.sql}")
+        connection.execute(f"CREATE TEMP TABLE {quoted(stage.table)} AS {stage.careful_sql or stage.sql}")
     except duckdb.Error as error:
         ambiguous = lookups.explain(error, stage, connection)
         if ambiguous is not None:

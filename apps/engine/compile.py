@@ -5,21 +5,22 @@ in by the caller (`scans`) are the one exception: they are the caller's own SQL.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sqlglot import exp
 
 from apps.engine import checking
+from apps.engine.arithmetic import is_risky
 from apps.engine.cutting import Cut, cut, names_of, needs_of, wanted_of
 from apps.engine.expressions import Emitter, Values
-from apps.engine.pruning import Needs
-from apps.engine.relations import StepBuilder, common, named, reference, scan, select, table, with_ctes
+from apps.engine.pruning import Needs, expressions_of, parts_of
+from apps.engine.relations import StepBuilder, common, named, reference, scan, select, table, widen, with_ctes
 from apps.engine.rows import fetchable
 from apps.engine.stages import CompiledCheck, CompiledFlow, LookupProbe, Stage
 from apps.engine.types import cast, identifier
-from apps.language.plan import Check, Expression, Plan, SinkTable, SourceTable, StepTable
+from apps.language.plan import Apply, Check, Expression, Plan, Schema, SinkTable, SourceTable, StepTable
 
 DIALECT = "duckdb"
 
@@ -72,6 +73,19 @@ def quoted(name: str) -> str:
     return identifier(name).sql(DIALECT)
 
 
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    sql: str
+    reads: tuple[str, ...]
+    ordered: bool
+    probes: tuple[LookupProbe, ...]
+
+
+def _is_risky(step: StepTable) -> bool:
+    parts = parts_of(value for operation in step.operations for value in expressions_of(operation))
+    return any(is_risky(part) for part in parts if isinstance(part, Apply))
+
+
 @dataclass(frozen=True)
 class _Compiler:
     plan: Plan
@@ -109,36 +123,47 @@ class _Compiler:
         return stages + [self._copied(item, sink) for sink in item.sinks if sink is not first]
 
     def _computed(self, item: Cut, sink: SinkTable | None, *, keeps: bool) -> Stage:
-        ctes, sources = self._scans(item)
-        reads = [*sources]
-        probes: list[LookupProbe] = []
-        cte_names = {}
-        query: exp.Expression = exp.Select()
-        for step in item.steps:
-            reads += [name for name in self.plan.inputs_of(step) if name in self.kept]
-            builder = self._builder(step)
-            query = builder.build(self.plan.schema_of(step.input))
-            probes += self._probes(builder, ctes)
-            ctes += builder.ctes
-            if step is not item.step:
-                cte_names[step.name] = self.cte_name(step.name)
-                ctes.append(common(cte_names[step.name], query, materialized=True))
-        needs = self.needs[item.step.name]
-        wanted = needs.after[-1] if needs.after else needs.of_input
+        quick, careful = replace(self.values, careful=False), replace(self.values, careful=True)
+        risky = any(_is_risky(step) for step in item.steps)
+        statement = self._statement(item, quick if risky else careful)
         return Stage(
             name=self._stage_name(item, sink),
             kind="sink" if sink else "checkpoint",
             step=item.step.name,
-            sql=with_ctes(query, ctes).sql(DIALECT),
-            reads=tuple(dict.fromkeys(reads)),
+            sql=statement.sql,
+            careful_sql=self._statement(item, careful).sql if risky else "",
+            reads=statement.reads,
             steps=tuple(step.name for step in item.steps),
-            cte_names=cte_names,
-            columns=tuple(column for column in item.step.columns if column.name in wanted),
-            ordered=builder.ordered,
+            cte_names={step.name: self.cte_name(step.name) for step in item.steps[:-1]},
+            columns=self._given(item.step),
+            ordered=statement.ordered,
             table=self.table_name(item.step.name) if keeps else "",
             sink=sink,
-            probes=tuple(probes),
+            probes=statement.probes,
         )
+
+    def _statement(self, item: Cut, values: Values) -> _Statement:
+        """Each step but the last is a materialized CTE, so that its rows can be counted."""
+        ctes, reads = self._scans(item)
+        probes: list[LookupProbe] = []
+        for step in item.steps:
+            reads += [name for name in self.plan.inputs_of(step) if name in self.kept]
+            builder = self._builder(step, values)
+            query = builder.build(self.plan.schema_of(step.input))
+            probes += self._probes(builder, ctes)
+            ctes += builder.ctes
+            if step is not item.step:
+                ctes.append(common(self.cte_name(step.name), query, materialized=True))
+        if not values.careful:
+            widen(query, self._given(item.step))
+        sql = with_ctes(query, ctes).sql(DIALECT)
+        return _Statement(sql, tuple(dict.fromkeys(reads)), builder.ordered, tuple(probes))
+
+    def _given(self, step: StepTable) -> Schema:
+        """The columns that a step gives: those that somebody wants."""
+        needs = self.needs[step.name]
+        wanted = needs.after[-1] if needs.after else needs.of_input
+        return tuple(column for column in step.columns if column.name in wanted)
 
     def _copied(self, item: Cut, sink: SinkTable) -> Stage:
         """A sink that copies rows kept before."""
@@ -162,12 +187,12 @@ class _Compiler:
         position = next(index for index, each in enumerate(item.sinks, 1) if each is sink)
         return f"sink:{item.step.name}" if position == 1 else f"sink:{item.step.name}:{position}"
 
-    def _builder(self, step: StepTable) -> StepBuilder:
+    def _builder(self, step: StepTable, values: Values) -> StepBuilder:
         return StepBuilder(
             step=step,
             prefix=self.cte_name(step.name),
             current=self.relation(step.input),
-            values=self.values,
+            values=values,
             needs=self.needs[step.name],
             relation_of=self.relation,
         )

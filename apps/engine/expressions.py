@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 from sqlglot import exp
 
-from apps.engine import spelling
+from apps.engine import arithmetic, spelling
 from apps.engine.errors import ParameterRefused
-from apps.engine.nodes import wrap
+from apps.engine.nodes import Spelling, wrap
 from apps.engine.types import cast, identifier, literal
 from apps.language.plan import (
     Aggregate,
@@ -46,6 +46,7 @@ class Values:
     params: Mapping[str, Any]  # an expression or a plain Python value; what is missing takes its default
     defaults: Mapping[str, Parameter]
     now: datetime  # aware
+    careful: bool = True  # False: decimals may stay narrow where that is likely to do (arithmetic.is_risky)
 
     @classmethod
     def of(cls, plan: Plan, params: Mapping[str, Any], logical_time: datetime) -> "Values":
@@ -69,7 +70,7 @@ class Emitter:
     values: Values
     columns: Emit = column
     over: Callable[[WindowCall, exp.Expression], exp.Expression] | None = None
-    spellings: Mapping[str, spelling.Spelling] = field(default_factory=lambda: spelling.DUCKDB)
+    spellings: Mapping[str, Spelling] = field(default_factory=lambda: spelling.DUCKDB)
 
     def __call__(self, node: Expression) -> exp.Expression:
         match node:
@@ -91,7 +92,10 @@ class Emitter:
     def _call(self, node: Apply | Aggregate | WindowCall) -> exp.Expression:
         # An aggregate's arguments are columns of the input, whatever a column outside it stands for.
         inner = replace(self, columns=column) if isinstance(node, Aggregate) else self
-        result = self.spellings[node.function](node, [inner(arg) for arg in node.args])
+        args = [inner(arg) for arg in node.args]
+        if not self.values.careful and arithmetic.is_risky(node):
+            return arithmetic.narrow(node, args)
+        result = self.spellings[node.function](node, args)
         if isinstance(node, Aggregate) and node.order:
             _order_rows(result, ordering(node.order, inner))
         if isinstance(node, WindowCall):

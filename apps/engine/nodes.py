@@ -1,8 +1,26 @@
-"""Small pieces of sqlglot trees."""
+"""Small pieces of sqlglot trees, and what a spelling is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlglot import exp
+
+from apps.language.plan import Aggregate, Apply, Const, WindowCall
+from apps.language.types import Type
+
+Node = Apply | Aggregate | WindowCall
+Args = Sequence[exp.Expression]
+Spelling = Callable[[Node, Args], exp.Expression]  # of a plan's node, its arguments being emitted already
+
+
+def constant(node: Node, position: int) -> str:
+    """The text of an argument that the checker requires to be written out."""
+    value = node.args[position]
+    assert isinstance(value, Const), f"{node.function}: argument {position + 1} must be constant"
+    return str(value.value)
+
+
+def argument_type(node: Node, position: int) -> Type:
+    return node.args[position].type
 
 
 def call(name: str, *args: exp.Expression) -> exp.Expression:

@@ -1,6 +1,6 @@
 """Which columns are read: from what a step must give, back through its operations, to what it needs of its inputs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from apps.language.plan import (
@@ -39,18 +39,44 @@ class Needs:
 
 def names_in(expressions: Iterable[Expression | None], side: int = 0) -> Names:
     """The columns of one input that the expressions read."""
-    found: set[str] = set()
-    waiting = [item for item in expressions if item is not None]
+    parts = parts_of(item for item in expressions if item is not None)
+    return frozenset(part.name for part in parts if isinstance(part, ColumnRef) and part.side == side)
+
+
+def expressions_of(operation: Operation) -> list[Expression]:
+    """Everything that an operation computes."""
+    match operation:
+        case Filter(test=test):
+            return [test]
+        case Project(columns=columns):
+            return [value for _, value in columns]
+        case JoinTo(test=test):
+            return [] if test is None else [test]
+        case GroupTo(keys=keys, columns=columns):
+            return [value for _, value in (*keys, *columns)]
+        case WindowTo(partition=partition, order=order, columns=columns):
+            return [*partition, *_order(order), *(value for _, value in columns)]
+        case SortBy(keys=keys):
+            return _order(keys)
+        case TakeRows(by=by, order=order) | DedupeRows(by=by, order=order):
+            return [*by, *_order(order)]
+        case UnionWith(columns=columns):
+            return [value for _, mine, theirs in columns for value in (mine, theirs)]
+        case DistinctRows():
+            return []
+
+
+def parts_of(expressions: Iterable[Expression]) -> Iterator[Expression]:
+    """The expressions and all that they are made of."""
+    waiting = list(expressions)
     while waiting:
-        match waiting.pop():
-            case ColumnRef(name=name, side=of):
-                if of == side:
-                    found.add(name)
+        node = waiting.pop()
+        yield node
+        match node:
             case Aggregate(args=args, order=order):
-                waiting.extend([*args, *(key.value for key in order)])
+                waiting.extend([*args, *_order(order)])
             case Apply(args=args) | WindowCall(args=args):
                 waiting.extend(args)
-    return frozenset(found)
 
 
 def all_names(schema: Schema) -> Names:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
+from apps.engine.arithmetic import NARROW_DIGITS
 from apps.engine.expressions import SIDES, Emitter, Values, column, ordering
 from apps.engine.nodes import all_of, call
 from apps.engine.pruning import Names, Needs, names_in
@@ -71,6 +72,21 @@ def reference(name: str, side: int = 0) -> exp.Column:
 def select(columns: Sequence[exp.Expression], source: exp.Expression) -> exp.Select:
     chosen = list(columns) or [named(exp.true(), NOTHING)]
     return exp.Select(expressions=chosen, from_=exp.From(this=source))
+
+
+def widen(query: exp.Expression, columns: Schema) -> None:
+    """Casts the decimals that a query gives to the plan's types, where it may have computed them narrower."""
+    if isinstance(query, exp.Union):
+        widen(query.this, columns)
+        widen(query.expression, columns)
+        return
+    kinds = {column.name: column.type for column in columns if column.type.precision > NARROW_DIGITS}
+    wide = []
+    for item in query.expressions:
+        value = item.this if isinstance(item, exp.Alias) else item
+        kind = kinds.get(item.alias_or_name)
+        wide.append(item if kind is None else named(cast(value, kind), item.alias_or_name))
+    query.set("expressions", wide)
 
 
 @dataclass

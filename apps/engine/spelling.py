@@ -1,25 +1,33 @@
 """How each function of the language is spelled on an engine: the one table a new engine adds its own to.
 
 A spelling takes the plan's node (for the types of its arguments and result) and the arguments, already emitted, and
-answers with an expression of our meaning. `expressions.emit` casts the result to the plan's type, so a spelling
+answers with an expression of our meaning. `expressions.Emitter` casts the result to the plan's type, so a spelling
 minds values, not widths. DuckDB is the only engine so far.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from sqlglot import exp
 
-from apps.engine.nodes import binary, call, is_null, is_there, null_if_zero, strict, when, wrap
+from apps.engine import arithmetic
+from apps.engine.nodes import (
+    Args,
+    Node,
+    Spelling,
+    argument_type,
+    binary,
+    call,
+    constant,
+    is_there,
+    strict,
+    when,
+    wrap,
+)  # fmt: skip
 from apps.engine.types import cast, identifier, number, text, try_cast
 from apps.language import types
-from apps.language.plan import Aggregate, Apply, Const, WindowCall
+from apps.language.plan import WindowCall
 from apps.language.types import Kind, Type
 
-Node = Apply | Aggregate | WindowCall
-Args = Sequence[exp.Expression]
-Spelling = Callable[[Node, Args], exp.Expression]
-
-NARROW_DIGITS = 18  # of the decimals that DuckDB keeps in 64 bits, and does not leave by itself
 _MICROSECONDS = {"seconds_between": 1_000_000, "minutes_between": 60_000_000, "hours_between": 3_600_000_000}
 
 
@@ -29,92 +37,6 @@ def named(name: str) -> Spelling:
 
 def operator(kind: type[exp.Expression]) -> Spelling:
     return lambda node, args: binary(kind, args[0], args[1])
-
-
-def constant(node: Node, position: int) -> str:
-    """The text of an argument that the checker requires to be written out."""
-    value = node.args[position]
-    assert isinstance(value, Const), f"{node.function}: argument {position + 1} must be constant"
-    return str(value.value)
-
-
-def argument_type(node: Node, position: int) -> Type:
-    return node.args[position].type
-
-
-# --- arithmetic ------------------------------------------------------------------------------
-
-
-def _sum(kind: type[exp.Expression]) -> Spelling:
-    def spell(node: Node, args: Args) -> exp.Expression:
-        left, right = args
-        if node.type.kind is Kind.DECIMAL:
-            # DuckDB would stay at 18 digits where both sides fit, and fail on a result that our type can hold.
-            return binary(kind, cast(left, node.type), cast(right, node.type))
-        if node.type.kind is Kind.DURATION and argument_type(node, 0).kind is Kind.DATE:
-            return binary(kind, cast(left, types.TIMESTAMP), cast(right, types.TIMESTAMP))
-        return binary(kind, left, right)
-
-    return spell
-
-
-def _multiply(node: Node, args: Args) -> exp.Expression:
-    left, right = args
-    left_type = argument_type(node, 0)
-    if node.type.kind is Kind.DECIMAL and node.type.precision > NARROW_DIGITS:
-        left = cast(left, types.decimal(node.type.precision, left_type.scale))
-    return binary(exp.Mul, left, right)
-
-
-def _divide(node: Node, args: Args) -> exp.Expression:
-    if node.type.kind is Kind.DECIMAL:
-        return _divide_decimals(node, args)
-    return binary(exp.Div, args[0], null_if_zero(args[1]))
-
-
-def _divide_decimals(node: Node, args: Args) -> exp.Expression:
-    """Exactly, where DuckDB would divide doubles: whole numbers are divided to one digit more than the result has,
-    and the last cast rounds that digit away."""
-    top, bottom = (argument_type(node, position) for position in (0, 1))
-    digits = node.type.scale + 1
-    dividend = binary(exp.Mul, _unscaled(args[0], top.scale), _huge(10 ** (digits - top.scale + bottom.scale)))
-    quotient = binary(exp.IntDiv, dividend, null_if_zero(_unscaled(args[1], bottom.scale)))
-    unit = cast(text(f"0.{'0' * node.type.scale}1"), types.decimal(digits, digits))
-    return binary(exp.Mul, cast(quotient, types.decimal(types.MAX_PRECISION, 0)), unit)
-
-
-def _unscaled(value: exp.Expression, scale: int) -> exp.Expression:
-    """A decimal without its point, as a whole number of 128 bits."""
-    if scale:
-        wide = cast(value, types.decimal(types.MAX_PRECISION, scale))
-        value = binary(exp.Mul, wide, cast(number(10**scale), types.decimal(scale + 1, 0)))
-    return exp.Cast(this=value, to=exp.DataType.build("HUGEINT", dialect="duckdb"))
-
-
-def _huge(value: int) -> exp.Expression:
-    return exp.Cast(this=number(value), to=exp.DataType.build("HUGEINT", dialect="duckdb"))
-
-
-def _whole_divide(node: Node, args: Args) -> exp.Expression:
-    return binary(exp.IntDiv, args[0], null_if_zero(args[1]))
-
-
-def _mod(node: Node, args: Args) -> exp.Expression:
-    return binary(exp.Mod, args[0], null_if_zero(args[1]))
-
-
-def _negate(node: Node, args: Args) -> exp.Expression:
-    return exp.Neg(this=wrap(args[0]))
-
-
-def _positive(name: str, *, zero: bool) -> Spelling:
-    """Null where the function has no value: below zero, or below and at it."""
-    refused: type[exp.Expression] = exp.LT if zero else exp.LTE
-
-    def spell(node: Node, args: Args) -> exp.Expression:
-        return when(binary(refused, args[0].copy(), number(0)), exp.Null(), call(name, args[0]))
-
-    return spell
 
 
 # --- logic, null, choice ------------------------------------------------------------------------
@@ -363,13 +285,13 @@ def _list_agg(node: Node, args: Args) -> exp.Expression:
 
 DUCKDB: dict[str, Spelling] = {
     # operators
-    "add": _sum(exp.Add),
-    "subtract": _sum(exp.Sub),
-    "multiply": _multiply,
-    "divide": _divide,
-    "div": _whole_divide,
-    "mod": _mod,
-    "negate": _negate,
+    "add": arithmetic.sum_of(exp.Add),
+    "subtract": arithmetic.sum_of(exp.Sub),
+    "multiply": arithmetic.multiply,
+    "divide": arithmetic.divide,
+    "div": arithmetic.whole_divide,
+    "mod": arithmetic.mod,
+    "negate": arithmetic.negate,
     "eq": operator(exp.EQ),
     "ne": operator(exp.NEQ),
     "lt": operator(exp.LT),
@@ -420,10 +342,10 @@ DUCKDB: dict[str, Spelling] = {
     "round": named("round"),
     "floor": named("floor"),
     "ceil": named("ceil"),
-    "sqrt": _positive("sqrt", zero=True),
+    "sqrt": arithmetic.positive("sqrt", zero=True),
     "exp": named("exp"),
-    "ln": _positive("ln", zero=False),
-    "log10": _positive("log10", zero=False),
+    "ln": arithmetic.positive("ln", zero=False),
+    "log10": arithmetic.positive("log10", zero=False),
     "power": named("pow"),
     "sign": named("sign"),
     # time

@@ -1,6 +1,7 @@
 """What the compiler hands to the runtime: stages in order, each one SQL statement.
 
-A stage gives the rows of one step. The runtime writes them (`COPY (sql) TO …`) and, where `table` is set, makes a
+A stage gives the rows of one step. Its `sql` computes wide decimals in 64 bits and fails where a value does not fit;
+then `careful_sql` gives the result (or the error that the flow deserves). The runtime writes them (`COPY (sql) TO …`) and, where `table` is set, makes a
 view of that name over the file it wrote, since later stages and checks read the rows by it.
 """
 
@@ -45,6 +46,9 @@ class Stage:
     columns: Schema  # of the rows it gives
     ordered: bool  # the rows come in an order that is to be kept
     table: str = ""  # the name (not quoted) by which later stages and checks read the rows; empty if none does
+    careful_sql: str = (
+        ""  # to be run when DuckDB refuses `sql` with an out-of-range error; empty: there is no other way
+    )
     sink: SinkTable | None = None
     probes: tuple[LookupProbe, ...] = ()
 
