@@ -168,6 +168,48 @@ class Lease:
             self.job = row or self.job
             return row is not None
 
+        return self._leave(end)
+
+    def give_back(self, message: str = "", *, delay: float = 0.0, **fields: Any) -> bool:
+        """End this attempt without a result: the job is queued again, to be claimed after `delay` seconds; the reconciler's
+        next pass after that sends its message.
+
+        If somebody asked to cancel it, it is cancelled instead. The claim counted as an attempt; how many there may be is
+        the caller's to say (`max_attempts` among the fields). Returns False, with nothing written, when the lease is lost.
+        """
+        line = {
+            "queue": self.kind.queue(self.job),
+            "queued_at": moment(),
+            "available_at": moment(delay),
+            "send_after": moment(delay),
+            "sends": 0,
+        }
+
+        def end() -> bool:
+            self.events.flush()
+            ours = Q(fence=self.fence)
+            changes = {**line, **fields, "message": message}
+            row = move(
+                self.kind,
+                self.job.pk,
+                State.RUNNING,
+                State.QUEUED,
+                where=ours & Q(cancel_requested_at__isnull=True),
+                fields=changes,
+            )
+            row = row or move(
+                self.kind, self.job.pk, State.RUNNING, State.CANCELLED, where=ours, fields={"message": ""}
+            )
+            self.job = row or self.job
+            return row is not None
+
+        return self._leave(end)
+
+    def _rows(self) -> Any:
+        return self.kind.model.objects.filter(pk=self.job.pk, fence=self.fence, state=State.RUNNING)
+
+    def _leave(self, end: Callable[[], bool]) -> bool:
+        """Do the write that takes the job out of `running`; then the heartbeat has nothing left to do."""
         self._ending = True
         try:
             ended = self._persist(end)
@@ -178,9 +220,6 @@ class Lease:
             self._done.set()
             self._stop.set()
         return ended
-
-    def _rows(self) -> Any:
-        return self.kind.model.objects.filter(pk=self.job.pk, fence=self.fence, state=State.RUNNING)
 
     def _write_batch(self, entries: list[events.Entry], progress: float | None) -> bool:
         fields = {} if progress is None else {"progress": progress}

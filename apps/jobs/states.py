@@ -35,7 +35,13 @@ ARROWS: tuple[Arrow, ...] = (
     Arrow(State.RUNNING, State.SUCCEEDED, "worker or reconciler", "its effect is durable", audit="reconcile"),
     Arrow(State.RUNNING, State.FAILED, "worker or reconciler", "it ended without its effect", audit="reconcile"),
     Arrow(State.RUNNING, State.CANCELLED, "worker or reconciler", "stopped as asked", audit="reconcile"),
-    Arrow(State.RUNNING, State.QUEUED, "reconciler", "its lease ran out and the work had not ended", audit="requeue"),
+    Arrow(
+        State.RUNNING,
+        State.QUEUED,
+        "reconciler or worker",
+        "its lease ran out, or it is to be tried again",
+        audit="requeue",
+    ),
 )
 _BY_ENDS = {(arrow.source, arrow.target): arrow for arrow in ARROWS}
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
+from apps.audit.actors import SYSTEM
 from apps.common import clock
-from apps.jobs import leases
+from apps.jobs import actions, leases
 from apps.jobs.leases import LeaseLostError, claim
 from apps.jobs.models import JobEvent
 from tests.jobs.errands import Errand, Step
@@ -180,6 +181,26 @@ def test_finishing_writes_the_row_the_last_event_and_the_hooks_once(errand: Make
     assert job.lease_expires_at is None
     kinds = list(JobEvent.objects.order_by("seq").values_list("seq", "kind"))
     assert kinds == [(1, "state"), (2, "state"), (3, "log"), (4, "progress"), (5, "state")]
+
+
+def test_a_job_that_is_given_back_waits_for_its_next_attempt(errand: Make) -> None:
+    with claim(Errand, errand().pk) as lease:  # type: ignore[union-attr]
+        assert lease.give_back("The source was not there yet.", delay=60, effect="retried")
+        assert not lease.finish("failed")
+        assert not lease.lost
+    job = Errand.objects.get()
+    assert (job.state, job.effect, job.message, job.ended) == ("queued", "retried", "The source was not there yet.", 0)
+    assert claim(Errand, job.pk) is None
+    Errand.objects.update(available_at=clock.now())
+    assert claim(Errand, job.pk)
+
+
+def test_a_cancelled_job_that_is_given_back_is_cancelled(errand: Make) -> None:
+    job = errand()
+    with claim(Errand, job.pk) as lease:  # type: ignore[union-attr]
+        actions.cancel(job, by=SYSTEM)
+        assert lease.give_back("Again, please.")
+    assert Errand.objects.get().state == "cancelled"
 
 
 def test_a_hook_that_fails_leaves_the_job_as_it_was(errand: Make) -> None:
