@@ -38,7 +38,7 @@ class FlowRefused(EngineError):
 class ParameterRefused(EngineError):
     """A parameter's value is not one that the flow allows."""
 
-    code = "E509"
+    code = "E503"
 
 
 class PathRefused(EngineError):

@@ -20,19 +20,14 @@ def bind(
     """The values that were given, as constants; the compiler adds the defaults.
 
     Raises ParameterRefused for an unknown name, a value of another type, one that is missing and has no default,
-    and one that `allow` or `between` does not admit.
+    and one that `allow` or `between` does not admit, where those may say what only a run knows (`today() - 1d`).
     """
     values, diagnostics = parse_values(plan, raw)
     if diagnostics:
         first = diagnostics[0]
-        raise _refused(first.message, first.hint)
-    for parameter in plan.params:
-        if parameter.name not in values and parameter.default is None:
-            raise _refused(
-                f"The parameter '{parameter.name}' ({parameter.type}) has no value and no default.",
-                f"Give one: --param {parameter.name}=…",
-                parameter,
-            )
+        refused = ParameterRefused(first.message, hint=first.hint, line=first.span.line, column=first.span.column)
+        refused.code = first.code
+        raise refused
     for parameter in plan.params:
         _check(parameter, plan, values, raw, logical_time, connection)
     return values
@@ -66,7 +61,5 @@ def _check(
             )
 
 
-def _refused(message: str, hint: str, parameter: Parameter | None = None) -> ParameterRefused:
-    if parameter is None:
-        return ParameterRefused(message, hint=hint)
+def _refused(message: str, hint: str, parameter: Parameter) -> ParameterRefused:
     return ParameterRefused(message, hint=hint, line=parameter.span.line, column=parameter.span.column)

@@ -85,22 +85,22 @@ def _options(sink: SinkTable, run_key: str) -> list[str]:
     given = dict(sink.options)
     match sink.kind:
         case "csv":
-            mark = str(given.get("quote", '"'))
+            mark = given.get("quote", '"')
             options = [
                 "FORMAT csv",
                 f"HEADER {'true' if given.get('header', True) else 'false'}",
-                f"DELIMITER {quote(str(given.get('delimiter', ',')))}",
+                f"DELIMITER {quote(given.get('delimiter', ','))}",
                 f"QUOTE {quote(mark)}",
-                f"ESCAPE {quote(str(given.get('escape', mark)))}",
+                f"ESCAPE {quote(given.get('escape', mark))}",
             ]
             if "null" in given:
-                options.append(f"NULLSTR {quote(str(given['null']))}")
+                options.append(f"NULLSTR {quote(given['null'])}")
         case "jsonl":
             options = ["FORMAT json", "ARRAY false"]
         case _:
-            options = ["FORMAT parquet", f"COMPRESSION {quote(str(given.get('compression', 'snappy')))}"]
+            options = ["FORMAT parquet", f"COMPRESSION {quote(given.get('compression', 'snappy'))}"]
             if "row_group_size" in given:
-                options.append(f"ROW_GROUP_SIZE {int(given['row_group_size'])}")
+                options.append(f"ROW_GROUP_SIZE {given['row_group_size']}")
     if sink.partition_by:
         names = ", ".join(identifier(name) for name in sink.partition_by)
         part = f"part-{run_key}-{{i}}" if sink.mode == "append" else "part-{i}"

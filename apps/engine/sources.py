@@ -76,17 +76,17 @@ def _missing(workspace: Path, path: str) -> SourceMissing:
 
 def csv_dialect(options: Mapping[str, Any]) -> str:
     """The arguments of read_csv that say how the text is cut into values."""
-    delimiter, mark = options.get("delimiter", ","), options.get("quote", '"')
+    mark = options.get("quote", '"') or ""
     arguments = [
-        f"delim = {quote(str(delimiter))}",
-        f"quote = {quote(str(mark))}",
-        f"escape = {quote(str(options.get('escape', mark)))}",
+        f"delim = {quote(options.get('delimiter', ','))}",
+        f"quote = {quote(mark)}",
+        f"escape = {quote(options.get('escape', mark) or '')}",
         f"header = {'true' if options.get('header', True) else 'false'}",
     ]
     if "null" in options:
-        arguments.append(f"nullstr = {quote(str(options['null']))}")
+        arguments.append(f"nullstr = {quote(options['null'])}")
     if options.get("skip"):
-        arguments.append(f"skip = {int(options['skip'])}")
+        arguments.append(f"skip = {options['skip']}")
     return ", ".join(arguments)
 
 
@@ -130,10 +130,10 @@ def csv_header(workspace: Path, file: Path, options: Mapping[str, Any]) -> list[
         with opener(file, "rt", encoding="utf-8-sig", newline="") as opened:
             for _ in range(int(options.get("skip", 0))):
                 opened.readline(HEADER_LIMIT)
-            mark = str(options.get("quote", '"'))
+            mark = options.get("quote", '"')
             reader = csv.reader(
                 iter(lambda: opened.readline(HEADER_LIMIT), ""),
-                delimiter=str(options.get("delimiter", ",")),
+                delimiter=options.get("delimiter", ","),
                 quotechar=mark or None,
                 quoting=csv.QUOTE_MINIMAL if mark else csv.QUOTE_NONE,
             )
