@@ -2,7 +2,7 @@
 
 from sqlglot import exp
 
-from apps.engine.nodes import Args, Node, Spelling, argument_type, binary, call, null_if_zero, when
+from apps.engine.nodes import Args, Node, Spelling, argument_type, binary, call, null_if_zero, when, wrap
 from apps.engine.types import cast, number, text
 from apps.language import types
 from apps.language.types import Kind
@@ -64,7 +64,7 @@ def _divide_decimals(node: Node, args: Args) -> exp.Expression:
     and the last cast rounds that digit away."""
     top, bottom = (argument_type(node, position) for position in (0, 1))
     digits = node.type.scale + 1
-    dividend = binary(exp.Mul, _unscaled(args[0], top.scale), _huge(10 ** (digits - top.scale + bottom.scale)))
+    dividend = binary(exp.Mul, _unscaled(args[0], top.scale), huge(10 ** (digits - top.scale + bottom.scale)))
     quotient = binary(exp.IntDiv, dividend, null_if_zero(_unscaled(args[1], bottom.scale)))
     unit = cast(text(f"0.{'0' * node.type.scale}1"), types.decimal(digits, digits))
     return binary(exp.Mul, cast(quotient, types.decimal(types.MAX_PRECISION, 0)), unit)
@@ -78,7 +78,7 @@ def _unscaled(value: exp.Expression, scale: int) -> exp.Expression:
     return exp.Cast(this=value, to=exp.DataType.build("HUGEINT", dialect="duckdb"))
 
 
-def _huge(value: int) -> exp.Expression:
+def huge(value: int) -> exp.Expression:
     return exp.Cast(this=number(value), to=exp.DataType.build("HUGEINT", dialect="duckdb"))
 
 

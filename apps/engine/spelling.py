@@ -18,6 +18,7 @@ from apps.engine.nodes import (
     binary,
     call,
     constant,
+    is_null,
     is_there,
     strict,
     when,
@@ -243,8 +244,8 @@ def _hash64(node: Node, args: Args) -> exp.Expression:
     )
     wide = exp.Cast(this=value, to=exp.DataType.build("HUGEINT", dialect="duckdb"))
     # (v + 2**63) % 2**64 - 2**63 without naming the value twice.
-    shifted = binary(exp.Mod, binary(exp.Add, wide, _huge(2**63)), _huge(2**64))
-    return binary(exp.Sub, shifted, _huge(2**63))
+    shifted = binary(exp.Mod, binary(exp.Add, wide, arithmetic.huge(2**63)), arithmetic.huge(2**64))
+    return binary(exp.Sub, shifted, arithmetic.huge(2**63))
 
 
 # --- aggregates ------------------------------------------------------------------------------
