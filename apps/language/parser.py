@@ -29,6 +29,7 @@ MOST_DIAGNOSTICS = 100
 # What may hide a bracket or a keyword: comments, texts, quoted names.
 _OPAQUE = re.compile(r'#[^\n]*|"""(?:.|\n)*?"""|"(?:\\.|[^"\\\n])*"|`[^`\n]*`')
 _BEGINNING = re.compile(rf"^[ \t]*(?:{'|'.join(STATEMENTS)})\b(?=[ \t]*(?:[\w`\"]|$))", re.MULTILINE)
+_DEFINES = re.compile(r"(?:\s|#[^\n]*\n)*(param|source|fn|step)\s+`?([^\W\d]\w*)")
 _OPERATOR = re.compile(r"==|!=|<=|>=|\?\?|[-+*/%<>]|\b(?:and|or|div|not)\b")
 
 
@@ -68,6 +69,7 @@ def _piecewise(text: str) -> tuple[t.FlowFile | None, list[Diagnostic]]:
     diagnostics: list[Diagnostic] = []
     header: t.FlowHeader | None = None
     statements: list[Any] = []
+    broken: list[tuple[str, str]] = []
     for number, piece in enumerate(_pieces(text)):
         is_header = re.match(r"\s*flow\b", _bare(piece.text)) is not None
         if number == 0 and not is_header:
@@ -87,7 +89,9 @@ def _piecewise(text: str) -> tuple[t.FlowFile | None, list[Diagnostic]]:
             header = node
         elif node is not None:
             statements.append(node)
-    return (t.FlowFile(header, tuple(statements)) if header else None), diagnostics
+        elif defines := _DEFINES.match(piece.text):
+            broken.append((defines[1], defines[2]))
+    return (t.FlowFile(header, tuple(statements), tuple(broken)) if header else None), diagnostics
 
 
 @dataclass(frozen=True, slots=True)

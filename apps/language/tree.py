@@ -455,7 +455,11 @@ Statement = Param | Source | Function | Step | Expect | Sink | Test
 
 @dataclass(frozen=True, slots=True)
 class FlowFile(Node):
-    """A whole text: the header and the statements in the order they were written."""
+    """A whole text: the header and the statements in the order they were written.
+
+    `broken` are the names (keyword, name) that statements in error would have defined, so that nobody calls them unknown.
+    """
 
     header: FlowHeader
     statements: tuple[Statement, ...]
+    broken: tuple[tuple[str, str], ...] = ()
