@@ -10,7 +10,7 @@ from apps.language.checking import constants, operators
 from apps.language.checking.findings import a, closest
 from apps.language.checking.places import Place, unknown
 from apps.language.functions import Match, Shape, Spec
-from apps.language.functions.conversion import can_cast, convert, fits, is_unknown
+from apps.language.functions.conversion import can_cast, common_type, convert, fits, is_unknown
 from apps.language.types import Kind, Type
 
 if TYPE_CHECKING:
@@ -215,8 +215,10 @@ def _misfit(
     best = max(shapes, key=lambda shape: _fitting(shape, args))
     position = _fitting(best, args)
     if position >= len(args):  # each fits by itself, but not all together
-        kinds = " and ".join(dict.fromkeys(a(arg.type) for arg in args if arg.type.kind is not Kind.NULL))
-        message = f"the arguments of '{spec.name}' do not fit each other: {kinds}"
+        shared = [arg for index, arg in enumerate(args) if best.parameter(index).pattern in ("T", "O")]
+        if len(shared) > 1 and common_type(shared) is None:
+            return operators.misfit(checker, shared, expr.span, place)
+        message = f"the arguments of '{spec.name}' do not fit each other"
         return checker.error(place, "E302", message, expr.span, _signatures(spec))
     takes = " or ".join(
         dict.fromkeys(

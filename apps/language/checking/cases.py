@@ -1,6 +1,6 @@
 """In-file tests: made-up rows of sources, the expected rows of steps, and what of them is missing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ class Cases:
     steps: Mapping[str, p.StepTable]
     relations: Mapping[str, Relation]  # of the steps
     parameters: Mapping[str, p.Parameter]
+    unsure: Collection[str]  # names that are in error elsewhere
 
     def check(self, test: t.Test) -> p.TestCase:
         params = [self._param(clause, test) for clause in test.clauses if isinstance(clause, t.With)]
@@ -42,6 +43,8 @@ class Cases:
 
     def _param(self, clause: t.With, test: t.Test) -> tuple[str, p.Expression | None]:
         parameter = self.parameters.get(clause.name)
+        if parameter is None and clause.name in self.unsure:
+            return clause.name, None
         if parameter is None:
             known = [*self.parameters]
             self._error("E204", f"unknown parameter '{clause.name}'", clause, guess(clause.name, known, "parameters"))
@@ -67,6 +70,8 @@ class Cases:
         for clause in clauses:
             name = clause.source if isinstance(clause, t.Given) else clause.step
             relation = known.get(name.name)
+            if name.name in self.unsure:
+                continue
             if relation is None:
                 self._unknown_table(name, known, what)
                 continue

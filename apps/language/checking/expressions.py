@@ -43,6 +43,7 @@ class Names:
     names_in_body: Mapping[str, frozenset[str]]  # of each fn
     broken: set[str] = field(default_factory=set)  # fns in error: their calls say nothing more
     timezone: str = "UTC"
+    unsure: set[str] = field(default_factory=set)  # fns that could not be read
     used_params: set[str] = field(default_factory=set)
     used_functions: set[str] = field(default_factory=set)
 
@@ -283,10 +284,17 @@ class Expressions:
 
     def _call(self, expr: t.Call, place: Place) -> Work:
         function = self.names.functions.get(expr.name)
+        if function is None and expr.name in self.names.unsure:
+            return self._unsure(expr, place)
         if function is None:
             return calls.call(self, expr, place)
         self.names.used_functions.add(expr.name)
         return self._expand(function, expr, place)
+
+    def _unsure(self, expr: t.Call, place: Place) -> Work:
+        """A call of a fn that could not be read: only its arguments say anything."""
+        yield from operators.each(expr.args if place.over_rows else (), place)
+        return unknown(expr.span)
 
     def _expand(self, function: t.Function, expr: t.Call, place: Place) -> Work:
         """A fn in its place: the body is typed with the call's arguments where its own names stand."""

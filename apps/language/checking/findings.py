@@ -27,6 +27,9 @@ class Findings:
     def error_count(self) -> int:
         return sum(item.is_error for item in self._items.values())
 
+    def has(self, *codes: str) -> bool:
+        return any(item.code in codes for item in self._items.values())
+
     def in_order(self) -> tuple[Diagnostic, ...]:
         """All findings, as they stand in the text."""
         return tuple(sorted(self._items.values(), key=lambda item: (item.span, item.code)))
@@ -58,4 +61,6 @@ def guess(name: str, names: Iterable[str], what: str) -> str:
 def a(noun: object) -> str:
     """`an int`, `a text`."""
     text = str(noun)
+    if text == "json":
+        return text
     return f"{'an' if text[0] in 'aeiou' else 'a'} {text}"

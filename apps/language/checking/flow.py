@@ -19,8 +19,14 @@ from apps.language.checking.schemas import SchemaReader
 from apps.language.checking.steps import Handlers, check_step
 from apps.language.checking.walking import walk
 from apps.language.functions import CALLABLE
+from apps.language.functions.conversion import UNKNOWN
 
 HANDLERS: Handlers = {**columns.HANDLERS, **gathering.HANDLERS, **joining.HANDLERS}
+
+# Where names of one kind stand together, by the keyword that gives them.
+_NAMESPACES = {"source": "table", "step": "table", "param": "parameter", "fn": "fn"}
+# Errors in names: what seems to be idle may be what was meant.
+_HIDES_USE = ("E201", "E202", "E204", "E205", "E210", "E213")
 
 Named = TypeVar("Named", t.Source, t.Step, t.Param, t.Function)
 
@@ -35,6 +41,11 @@ class FlowChecker:
         self.tables: dict[str, Relation] = {}
         self.steps: dict[str, t.Step] = {}
         self.sources: dict[str, t.Source] = {}
+        # Names that mean nothing certain: given twice, or by a statement that could not be read. What uses them is
+        # not to blame.
+        self.unsure: dict[str, set[str]] = {}
+        for keyword, name in tree.broken:
+            self.unsure.setdefault(_NAMESPACES[keyword], set()).add(name)
 
     def check(self) -> p.Plan:
         settings = header.settings(self.tree.header, self.findings)
@@ -48,7 +59,8 @@ class FlowChecker:
         steps = self._check_steps(expressions)
         checks = self._check_expectations(expressions)
         sinks = self._check_sinks()
-        usage.before_tests(self.tree, self.findings, expressions.names, self.sources, self.steps, functions)
+        if not self.tree.broken and not self.findings.has(*_HIDES_USE):
+            usage.warn_of_idle(self.tree, self.findings, expressions.names, self.sources, self.steps, functions)
         tests = self._check_tests(expressions, parameters, steps)
         return p.Plan(
             self.tree.header.name, settings, tuple(parameters), tuple(sources), tuple(steps), tuple(checks),
@@ -76,6 +88,7 @@ class FlowChecker:
     def _twice(self, what: str, second: Any, first: Any) -> None:
         line = _name_span(first).line
         message = f"there is a {what} '{second.name}' already, in line {line}"
+        self.unsure.setdefault("table" if what in ("source", "step") else what, set()).add(second.name)
         self.findings.error("E201", message, _name_span(second), "choose another name")
 
     def _collect_tables(self) -> None:
@@ -91,6 +104,7 @@ class FlowChecker:
                 self.sources[statement.name] = statement
             else:
                 self.steps[statement.name] = statement
+        self.tables.update(dict.fromkeys(self.unsure.get("table", ()), ANYTHING))
 
     # --- parameters and fns ------------------------------------------------------------------
 
@@ -103,7 +117,9 @@ class FlowChecker:
         }
         names = Names({}, functions, bodies, timezone=settings.timezone)
         expressions = Expressions(names, self.findings)
-        names.params = {name: param_type(param, expressions) for name, param in params.items()}
+        names.params = dict.fromkeys(self.unsure.get("parameter", ()), UNKNOWN)
+        names.params |= {name: param_type(param, expressions) for name, param in params.items()}
+        names.unsure = self.unsure.get("fn", set())
         return expressions
 
     def _check_functions(self, functions: Mapping[str, t.Function], expressions: Expressions) -> None:
@@ -140,7 +156,8 @@ class FlowChecker:
     # --- sources, steps, sinks -----------------------------------------------------------------
 
     def _source(self, source: t.Source) -> p.SourceTable:
-        table, self.tables[source.name] = self.endpoints.source(source)
+        table, relation = self.endpoints.source(source)
+        self.tables[source.name] = ANYTHING if source.name in self.unsure.get("table", ()) else relation
         return table
 
     def _check_steps(self, expressions: Expressions) -> list[p.StepTable]:
@@ -154,17 +171,20 @@ class FlowChecker:
             self.tables[name] = ANYTHING
         checked = []
         for name in order.names:
-            lowered, self.tables[name] = check_step(self.steps[name], expressions, self.tables, HANDLERS)
+            lowered, relation = check_step(self.steps[name], expressions, self.tables, HANDLERS)
+            self.tables[name] = ANYTHING if name in self.unsure.get("table", ()) else relation
             checked.append(lowered)
         return checked
 
     def _must_exist(self, name: t.Name, where: str) -> None:
-        if name.name not in self.sources and name.name not in self.steps:
+        if name.name not in self.sources and name.name not in self.steps and name.name not in self.tables:
             hint = guess(name.name, [*self.sources, *self.steps], "sources and steps")
             self.findings.error("E202", f"unknown source or step '{name.name}' in {where}", name.span, hint)
 
     def _step(self, name: t.Name, what: str) -> Relation | None:
         """The columns of the step that a statement is about."""
+        if name.name in self.unsure.get("table", ()):
+            return None
         if name.name in self.steps:
             return self.tables[name.name]
         if name.name in self.sources:
@@ -202,6 +222,7 @@ class FlowChecker:
             {step.name: step for step in steps},
             {name: self.tables[name] for name in self.steps},
             {each.name: each for each in parameters},
+            {name for names in self.unsure.values() for name in names},
         )
         return [cases.check(test) for test in self._statements(t.Test)]
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "%": "mod", "div": "div"}
 COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
+_CHAINED = ("and", "or", "??")
 _MOMENTS = (Kind.DATE, Kind.TIMESTAMP, Kind.TIMESTAMPTZ)
 _VERBS = {
     "add": "add {0} and {1}", "subtract": "subtract {1} from {0}", "multiply": "multiply {0} by {1}",
@@ -33,20 +34,47 @@ def each(exprs: Sequence[t.Expr], place: Place) -> "Generator[Task, p.Expression
 
 
 def binary(checker: "Expressions", expr: t.Binary, place: Place) -> "Work":
+    if expr.op in _CHAINED:
+        return (yield from chain(checker, expr, place))
     left = yield expr.left, place
     right = yield expr.right, place
-    match expr.op:
-        case "and" | "or":
-            args = (boolean(checker, left, place), boolean(checker, right, place))
-            return p.Apply(types.BOOL, expr.op, args, span=expr.span)
-        case "??":
-            return either(checker, "coalesce", (left, right), expr.span, place)
-        case op if op in COMPARISONS:
-            if isinstance(expr.left, t.Null) or isinstance(expr.right, t.Null):
-                _warn_of_null(checker, expr)
-            return compare(checker, COMPARISONS[op], (left, right), expr.span, place)
-        case op:
-            return arithmetic(checker, ARITHMETIC[op], left, right, expr.span, place)
+    if expr.op in COMPARISONS:
+        if isinstance(expr.left, t.Null) or isinstance(expr.right, t.Null):
+            _warn_of_null(checker, expr)
+        return compare(checker, COMPARISONS[expr.op], (left, right), expr.span, place)
+    return arithmetic(checker, ARITHMETIC[expr.op], left, right, expr.span, place)
+
+
+def chain(checker: "Expressions", expr: t.Binary, place: Place) -> "Work":
+    """`a or b or c`, however long: `??` becomes one coalesce, `and` and `or` a balanced tree, which stays flat."""
+    links = _links(expr)
+    args = yield from each(links, place)
+    if expr.op == "??":
+        return either(checker, "coalesce", args, expr.span, place)
+    tests = [boolean(checker, arg, place) for arg in args]
+    while len(tests) > 1:
+        pairs = zip(tests[::2], tests[1::2], strict=False)
+        joined: list[p.Expression] = [
+            p.Apply(types.BOOL, expr.op, pair, span=pair[0].span.to(pair[1].span)) for pair in pairs
+        ]
+        tests = joined + tests[len(joined) * 2 :]
+    return tests[0]
+
+
+def _links(expr: t.Binary) -> list[t.Expr]:
+    """What one operator holds together, from left to right, without the parentheses in between."""
+    found: list[t.Expr] = []
+    pending: list[t.Expr] = [expr]
+    while pending:
+        node = pending.pop()
+        inner = node
+        while isinstance(inner, t.Group):
+            inner = inner.inner
+        if isinstance(inner, t.Binary) and inner.op == expr.op:
+            pending += (inner.right, inner.left)
+        else:
+            found.append(node)
+    return found
 
 
 def unary(checker: "Expressions", expr: t.Unary, place: Place) -> "Work":
@@ -135,12 +163,17 @@ def choose(
     return p.Apply(common, "case", (*args, *ready[len(tests) :]), span=span)
 
 
+def misfit(checker: "Expressions", args: Sequence[p.Expression], span: Span, place: Place) -> p.Expression:
+    """Says of values that should share a type that they do not."""
+    left, right = _clash(args)
+    message = f"the values have to be of one type, but one is {a(left)} and one {a(right)}"
+    return checker.error(place, "E311", message, span, _cure(left, right))
+
+
 def _shared(checker: "Expressions", args: Sequence[p.Expression], span: Span, place: Place) -> Type | None:
     common = common_type(args)
     if common is None:
-        left, right = _clash(args)
-        message = f"the values have to be of one type, but one is {a(left)} and one {a(right)}"
-        checker.error(place, "E311", message, span, _cure(left, right))
+        misfit(checker, args, span, place)
     return common
 
 

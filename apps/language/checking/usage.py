@@ -10,7 +10,7 @@ from apps.language.checking.gathering import inputs
 from apps.language.checking.walking import walk
 
 
-def before_tests(
+def warn_of_idle(
     tree: t.FlowFile,
     findings: Findings,
     names: Names,
