@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from django.conf import settings
-
-from apps.engine.schemas import schema_reader
-from apps.language import graph, source
+from apps.flows.checked import FlowInvalid, check_text
+from apps.language import graph
 from apps.language import tree as t
-from apps.language.checker import check
-from apps.language.diagnostics import Diagnostic, has_errors
+from apps.language.diagnostics import Diagnostic
 from apps.language.graph import Graph
 from apps.language.parser import parse
+from apps.language.source import normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,7 @@ class Reading:
 
 def read(text: str) -> Reading:
     """Never raises; a text with mistakes is read as far as it goes."""
+    text = normalise(text)
     parsed = parse(text)
     if parsed.tree is None:
         return Reading(Graph((), ()), diagnostics=parsed.diagnostics)
@@ -49,20 +48,12 @@ def read(text: str) -> Reading:
 
 
 def examine(text: str) -> tuple[list[Diagnostic], Graph]:
-    """Everything that is wrong with a text, types and sources included, and its graph as far as it goes.
-
-    Sources whose columns are not written out are looked at in the workspace of dev, where flows are written.
-    """
-    text, diagnostics = source.decode(text.encode("utf-8", "surrogatepass"))
-    if has_errors(diagnostics):
-        return diagnostics, Graph((), ())
-    parsed = parse(text)
-    found = [*diagnostics, *parsed.diagnostics]
-    if parsed.tree is None:
-        return found, Graph((), ())
-    if not has_errors(found):
-        found += check(parsed.tree, schema_reader(settings.WORKSPACES / "dev")).diagnostics
-    return found, graph.build(parsed.tree)
+    """Everything that is wrong with a text, types and sources included, and its graph as far as it goes."""
+    try:
+        found = list(check_text(text).warnings)
+    except FlowInvalid as error:
+        found = error.diagnostics
+    return found, read(text).graph
 
 
 def _parameter(param: t.Param, text: str) -> ParameterWords:

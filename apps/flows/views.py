@@ -25,13 +25,15 @@ MOST_DIFF_ROWS = 3000  # a page that a browser can still draw
 def list_flows(request: HttpRequest) -> HttpResponse:
     """All flows by name, or those with a word in their name or description."""
     query = request.GET.get("q", "").strip()
-    shown = page(queries.listed(query), request.GET, key="name", descending=False)
+    archived = bool(request.GET.get("archived"))
+    shown = page(queries.listed(query, archived=archived), request.GET, key="name", descending=False)
     return render(
         request,
         "flows/list.html",
         {
             "title": "Flows",
             "flows": shown.rows,
+            "archived": archived,
             "tests": queries.test_counts([flow.current_id for flow in shown.rows]),
             "page": shown,
             "query": query,
@@ -60,8 +62,7 @@ def show_flow(request: HttpRequest, name: str) -> HttpResponse:
             "parameters": read.parameters,
             "graph": pictures.picture(read.graph, links=links if may_edit else None),
             "versions": queries.versions_of(flow)[:5],
-            "cases": queries.test_results(version),
-            "tests": queries.test_counts([version.pk]).get(version.pk),
+            "tests": queries.newest_tests(version),
             "may_edit": may_edit,
             "may_archive": policy.allowed(request.user, "flows.delete"),
         },
@@ -104,8 +105,8 @@ def _save(request: HttpRequest, flow: Flow | None) -> HttpResponse:
         version = actions.save_version(
             by=request.user, name=flow.name if flow else None, text=text, base_sha256=base or None, note=note
         )
-    except actions.SaveConflict:
-        return _conflict(request, flow, text, note)
+    except actions.SaveConflict as error:
+        return _conflict(request, error.theirs, text, note)
     except actions.FlowInvalid as error:
         return _editor(request, flow, text=text, base=base, note=note, checked=True, refused=error)
     messages.success(request, f"Saved as version {version.number}.")
@@ -138,9 +139,8 @@ def _editor(
     return render(request, "flows/edit.html", context, status=422 if refused else 200)
 
 
-def _conflict(request: HttpRequest, flow: Flow | None, text: str, note: str) -> HttpResponse:
+def _conflict(request: HttpRequest, theirs: FlowVersion, text: str, note: str) -> HttpResponse:
     """Somebody was first: both texts, and what differs. Status 409."""
-    theirs = queries.head_for(flow, text)
     return render(
         request,
         "flows/conflict.html",
@@ -206,7 +206,7 @@ def list_versions(request: HttpRequest, name: str) -> HttpResponse:
 @policy.guard("flows.view")
 def show_version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     flow = _flow(name)
-    version = get_object_or_404(FlowVersion, flow=flow, number=number)
+    version = get_object_or_404(queries.versions_of(flow).defer(None), number=number)
     context = {
         "title": "Version",
         "page_title": f"{name} v{number}",
@@ -254,6 +254,25 @@ def archive_flow(request: HttpRequest, name: str) -> HttpResponse:
     actions.archive_flow(by=request.user, flow=flow)
     messages.success(request, f"{name} is archived. Its versions and runs stay.")
     return redirect("flows:list")
+
+
+@require_POST
+@policy.guard("flows.delete")
+def restore_flow(request: HttpRequest, name: str) -> HttpResponse:
+    """Brings an archived flow back."""
+    actions.restore_flow(by=request.user, flow=_flow(name))
+    messages.success(request, f"{name} is back in the list.")
+    return redirect("flows:detail", name)
+
+
+@require_POST
+@policy.guard("flows.edit")
+def test_flow(request: HttpRequest, name: str) -> HttpResponse:
+    """Puts the tests of the current version in line once more."""
+    _, version = _current(name)
+    actions.test_again(by=request.user, version=version)
+    messages.info(request, f"The tests of version {version.number} are in line. Reload in a moment.")
+    return redirect("flows:detail", name)
 
 
 def _flow(name: str) -> Flow:
