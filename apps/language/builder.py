@@ -170,7 +170,7 @@ class Builder(Transformer):  # type: ignore[misc]
         if not body:
             return t.Cell(None, span=span)
         if len(body) > 1 and body[0] == body[-1] == '"':
-            return t.Cell(unescape(body[1:-1]), True, span=span)
+            return t.Cell(unescape(body[1:-1].replace("\\|", "|")), True, span=span)
         if len(body) > 2 and body[0] == body[-1] == "`":
             return t.Cell(body[1:-1], True, span=span)
         return t.Cell(body.replace("\\|", "|"), span=span)

@@ -28,6 +28,7 @@ MOST_DIAGNOSTICS = 100
 
 # What may hide a bracket or a keyword: comments, texts, quoted names.
 _OPAQUE = re.compile(r'#[^\n]*|"""(?:.|\n)*?"""|"(?:\\.|[^"\\\n])*"|`[^`\n]*`')
+_ROW = re.compile(r"(?<=[ \t\n])\|[^\n]*\|(?=[ \t]*(?:\n|$))")
 _BEGINNING = re.compile(rf"^[ \t]*(?:{'|'.join(STATEMENTS)})\b(?=[ \t]*(?:[\w`\"]|$))", re.MULTILINE)
 _DEFINES = re.compile(r"(?:\s|#[^\n]*\n)*(param|source|fn|step)\s+`?([^\W\d]\w*)")
 _OPERATOR = re.compile(r"==|!=|<=|>=|\?\?|[-+*/%<>]|\b(?:and|or|div|not)\b")
@@ -169,7 +170,11 @@ def _diagnostic(error: UnexpectedInput, piece: Piece) -> Diagnostic:
 
 
 def _bare(text: str) -> str:
-    """The text with comments, texts and quoted names blanked out; every other character stays where it is."""
+    """The text with table rows, comments, texts and quoted names blanked out; all else stays where it is.
+
+    A line between two bars is taken for a row; that an operation may look the same does no harm here.
+    """
+    text = _ROW.sub(lambda found: "|" + "_" * (len(found[0]) - 2) + "|", text)
     return _OPAQUE.sub(lambda found: re.sub(r"[^\n]", "_" if found[0][0] != "#" else " ", found[0]), text)
 
 

@@ -331,11 +331,20 @@ class Option(Node):
     key_span: Span = field(compare=False, repr=False, default=Span())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ColumnsMap(Node):
-    """`{ order_id: int, amount: decimal(12, 2) }`: names, types, and the span of each pair."""
+    """`{ order_id: int, amount: decimal(12, 2) }`: names, types, and the span of each pair (not compared)."""
 
     columns: tuple[tuple[str, Type, Span], ...]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ColumnsMap) and self._pairs() == other._pairs()
+
+    def __hash__(self) -> int:
+        return hash(self._pairs())
+
+    def _pairs(self) -> tuple[tuple[str, Type], ...]:
+        return tuple((name, type_) for name, type_, _ in self.columns)
 
 
 @dataclass(frozen=True, slots=True)
