@@ -149,6 +149,9 @@ FLOW_MEMORY_BYTES = environment.number("FLOW_MEMORY_MB", 2048, 128) * 1024**2
 FLOW_TEMP_BYTES = environment.number("FLOW_TEMP_MB", 10240, 16) * 1024**2
 FLOW_WORKERS = environment.number("FLOW_WORKERS", 2, 1, 64)
 
+# A text of 10 MB is refused by the language, with a reason and without being lost, not by the web server without either.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024**2
+
 # --- words, times, files -------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 TIME_ZONE = environment.text("TIME_ZONE", "UTC")
