@@ -40,6 +40,11 @@ def operator(kind: type[exp.Expression]) -> Spelling:
     return lambda node, args: binary(kind, args[0], args[1])
 
 
+def _round(node: Node, args: Args) -> exp.Expression:
+    digits = [exp.Cast(this=args[1], to=exp.DataType.build("INT"))] if len(args) > 1 else []
+    return call("round", args[0], *digits)
+
+
 # --- logic, null, choice ------------------------------------------------------------------------
 
 
@@ -274,7 +279,8 @@ def _pick(name: str) -> Spelling:
 
     def spell(node: Node, args: Args) -> exp.Expression:
         if isinstance(node, WindowCall):
-            return exp.IgnoreNulls(this=call(f"{name}_value", *args))
+            chosen = exp.FirstValue if name == "first" else exp.LastValue
+            return exp.IgnoreNulls(this=chosen(this=args[0]))
         return _where_there(call(name, args[0]), args[0])
 
     return spell
@@ -340,7 +346,7 @@ DUCKDB: dict[str, Spelling] = {
     "regex_replace": _regex_replace,
     # math
     "abs": named("abs"),
-    "round": named("round"),
+    "round": _round,
     "floor": named("floor"),
     "ceil": named("ceil"),
     "sqrt": arithmetic.positive("sqrt", zero=True),

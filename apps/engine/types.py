@@ -66,9 +66,16 @@ def identifier(name: str) -> exp.Identifier:
 
 
 def cast(value: exp.Expression, type_: Type) -> exp.Expression:
-    if type_.kind is Kind.NULL:
+    """The value in the type, unless the type is not known: `null` and `[]` fit every type."""
+    if _is_open(type_):
         return value
     return exp.Cast(this=value, to=sql_type(type_).copy())
+
+
+def _is_open(type_: Type) -> bool:
+    if type_.item is not None:
+        return _is_open(type_.item)
+    return type_.kind is Kind.NULL or any(_is_open(field) for _, field in type_.fields)
 
 
 def try_cast(value: exp.Expression, type_: Type) -> exp.Expression:
