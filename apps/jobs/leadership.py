@@ -12,6 +12,8 @@ from django.db.models import F, Q, QuerySet
 from apps.jobs.models import Leader
 from apps.jobs.moment import moment
 
+CONTROLLER = "controller"  # the role of the supervisor loop
+
 
 class Leadership:
     """A candidate for `role`. Two that both believe to lead for a moment do no harm: what they do is guarded by rows."""

@@ -10,9 +10,9 @@ from django.conf import settings
 from django.db.models import Count, Min, Q
 
 from apps.jobs import registry, workers
+from apps.jobs.leadership import CONTROLLER
 from apps.jobs.models import Job, JobEvent, Leader
 from apps.jobs.moment import moment, read
-from apps.jobs.supervisor import ROLE
 
 # The loop has missed three passes: something is wrong with it.
 MISSED_PASSES = 3
@@ -46,7 +46,7 @@ def _load(kind: registry.JobKind, now: datetime) -> Load:
 
 def tick_age() -> float | None:
     """Seconds since the supervisor loop last completed a pass; None if it never did."""
-    at = Leader.objects.filter(role=ROLE).values_list("ticked_at", flat=True).first()
+    at = Leader.objects.filter(role=CONTROLLER).values_list("ticked_at", flat=True).first()
     return max(0.0, (read() - at).total_seconds()) if at else None
 
 

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import connection
 
-from apps.jobs.leadership import Leadership
+from apps.jobs.leadership import CONTROLLER, Leadership
 from apps.jobs.reconciler import reconcile_once
 
-ROLE = "controller"
 # How often the lease is renewed, or who stands by looks whether it is free.
 LOOK_SECONDS = 1.0
 
@@ -24,7 +23,7 @@ class Supervisor:
     """Runs until told to stop. Nothing that goes wrong in a pass ends it: it is what mends the rest."""
 
     def __init__(self) -> None:
-        self.leadership = Leadership(ROLE)
+        self.leadership = Leadership(CONTROLLER)
         self._led = False
         self._pass_at = 0.0
 

@@ -149,7 +149,7 @@ def test_it_stops_cleanly_when_asked(controller: Start, until: Callable[..., Non
 
 def test_readiness_tells_of_a_controller_that_never_ran_runs_and_stopped() -> None:
     assert queries.readiness()["ready"] is False
-    leading = Leadership(supervisor.ROLE)
+    leading = Leadership(leadership.CONTROLLER)
     leading.lead()
     leading.ticked(0.1)
     ready = queries.readiness()
