@@ -128,6 +128,10 @@ def convert(value: Expression, target: Type) -> Expression:
     """The value as the target type. A literal is converted here, so that the engine sees the value itself."""
     if value.type == target or UNKNOWN in (value.type, target):
         return value
+    if isinstance(value, Apply) and value.function == "list" and target.item is not None:
+        # A list that is written out gets the type with its items: one of nulls has none before.
+        items = tuple(convert(item, target.item) for item in value.args)
+        return replace(value, type=target, args=items)
     if isinstance(value, Const):
         converted = _constant(value.value, value.type, target)
         if converted is not _NOT_HERE:

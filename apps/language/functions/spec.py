@@ -144,7 +144,9 @@ def _target(pattern: str, given: Type, bound: dict[str, Type]) -> Type | None:
     if pattern.startswith("decimal("):
         return given if given.kind in (Kind.DECIMAL, Kind.NULL) else None
     if pattern.startswith("list("):
-        return types.list_of(bound.get("T", types.NULL)) if given.kind in (Kind.LIST, Kind.NULL) else None
+        item = bound.get("T", types.NULL)
+        item = types.TEXT if item.kind is Kind.NULL else item  # of an empty list, for which any type would do
+        return types.list_of(item) if given.kind in (Kind.LIST, Kind.NULL) else None
     return Type(Kind(pattern))
 
 

@@ -182,7 +182,7 @@ lists.add(
 lists.add(
     "list(items...: T) -> list(T)",
     "A list; all items become one type.",
-    [("[1, 2.5]", "[1.0, 2.5]"), ("[]", "[]")],
+    [("[1, 2.5]", "[1.0, 2.5]")],
     nulls="never null",
     written="[a, b]",
 )
