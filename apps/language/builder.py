@@ -122,17 +122,23 @@ class Builder(Transformer):  # type: ignore[misc]
 
     @v_args(meta=True)
     def given(self, meta: Any, items: list[Any]) -> t.Given:
+        self.wants_header(items)
         return t.Given(*items, span=self.span(meta))
 
     @v_args(meta=True)
     def then(self, meta: Any, items: list[Any]) -> t.Then:
+        self.wants_header(items)
         return t.Then(*items, span=self.span(meta))
+
+    def wants_header(self, items: list[Any]) -> None:
+        name, table = items
+        if not table.header:
+            self.wrong("E110", "this table has no header", name.span, "write a row of column names: | a | b |")
 
     @v_args(meta=True)
     def table(self, meta: Any, rows: list[Token]) -> t.Table:
         span = self.span(meta)
         if not rows:
-            self.wrong("E110", "this table has no header", span, "write a row of column names: | a | b |")
             return t.Table((), (), span=span)
         lines = [self.cells(row) for row in rows]
         header = tuple(t.Name(cell.text or "", cell.quoted, span=cell.span) for cell in lines[0])

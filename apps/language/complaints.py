@@ -29,7 +29,8 @@ def complain(error: UnexpectedInput, text: str) -> tuple[str, str, str]:
     expected = set(getattr(error, "accepts", None) or getattr(error, "expected", ()) or ())
     token = error.token if isinstance(error, UnexpectedToken) else None
     if token is None or token.type == "$END":
-        return "E107", f"the statement ends too early: {listed(expected)} is missing", _closing(text)
+        wanted = expected - {"COMMA"} if {"RPAR", "RSQB", "RBRACE"} & expected else expected
+        return "E107", f"the statement ends too early: {listed(wanted)} is missing", _closing(text)
     return _word(str(token), token.type, expected)
 
 
@@ -54,12 +55,10 @@ def _word(word: str, kind: str, expected: set[str]) -> tuple[str, str, str]:
             f"unknown operation `{shown}`",
             similar(shown, OPERATIONS) or f"operations are: {', '.join(OPERATIONS)}",
         )
-    if {"STEP", "SOURCE"} <= expected and kind == "NAME" and not CONTINUES & expected:
-        return (
-            "E109",
-            f"`{shown}` begins no statement",
-            similar(shown, STATEMENTS) or f"statements are: {', '.join(STATEMENTS)}",
-        )
+    begins = {"STEP", "SOURCE"} <= expected or ("$END" in expected and similar(shown, STATEMENTS))
+    if begins and kind == "NAME" and not CONTINUES & expected:
+        statements = f"statements are: {', '.join(STATEMENTS)}"
+        return "E109", f"`{shown}` begins no statement", similar(shown, STATEMENTS) or statements
     if word == "=" and "COMPARE" in expected:
         return "E106", "`=` does not compare", "write `==` to compare"
     hint = ""
