@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -60,6 +61,11 @@ def reconcile_once() -> Summary:
         _send_again(kind, summary)
     workers.forget_dead()
     return summary
+
+
+def lost_since(at: datetime) -> bool:
+    """Whether the lease of a job has run out after `at`. One small query a kind."""
+    return any(kind.model.objects.lost().filter(lease_expires_at__gte=at).exists() for kind in registry.kinds())
 
 
 def _each(summary: Summary, kind: JobKind, job: Job, act: Callable[[JobKind, Job], str]) -> None:

@@ -6,12 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from django.conf import settings
 from django.db import connection
 
 from apps.jobs.leadership import CONTROLLER, Leadership
-from apps.jobs.reconciler import reconcile_once
+from apps.jobs.moment import read
+from apps.jobs.reconciler import lost_since, reconcile_once
 
 # How often the lease is renewed, or who stands by looks whether it is free.
 LOOK_SECONDS = 1.0
@@ -25,7 +27,8 @@ class Supervisor:
     def __init__(self) -> None:
         self.leadership = Leadership(CONTROLLER)
         self._led = False
-        self._pass_at = 0.0
+        self._pass_at = 0.0  # when the next pass is due, by the monotonic clock
+        self._passed_at = datetime.min.replace(tzinfo=UTC)  # when the last one began, by the database's
 
     def run(self, stop: threading.Event) -> None:
         """Loop until `stop` is set, then free the lease. Killed instead, another takes over after LEASE_SECONDS."""
@@ -36,14 +39,15 @@ class Supervisor:
         connection.close()
 
     def look(self) -> None:
-        """Lead if we can; when leading and a pass is due, do it."""
+        """Lead if we can; when leading, do a pass if one is due, or if a lease has run out since the last."""
         leads = self.leadership.lead()
         if leads != self._led:
             logger.info("%s %s.", self.leadership.name, "leads" if leads else "stands by")
             self._led = leads
-        if leads and time.monotonic() >= self._pass_at:
+        if leads and (time.monotonic() >= self._pass_at or lost_since(self._passed_at)):
             began = time.monotonic()
             self._pass_at = began + settings.RECONCILE_SECONDS
+            self._passed_at = read()
             summary = reconcile_once()
             self.leadership.ticked(time.monotonic() - began)
             if summary.any():

@@ -17,8 +17,10 @@ import pytest
 from apps.common import clock
 from apps.jobs import leadership, queries, reconciler, supervisor
 from apps.jobs.leadership import Leadership
+from apps.jobs.leases import claim
 from apps.jobs.models import Leader
 from tests.jobs.conftest import ROOT, child_environment
+from tests.jobs.errands import Errand
 
 pytestmark = pytest.mark.usefixtures("rows")
 Start = Callable[[], subprocess.Popen[bytes]]
@@ -121,6 +123,22 @@ def test_a_pass_that_fails_does_not_end_the_loop(
         stop.set()
         thread.join(10)
     assert leader() == ""
+
+
+def test_a_lease_that_runs_out_is_seen_to_before_the_next_pass_is_due(errand: Callable[..., Errand]) -> None:
+    leading = supervisor.Supervisor()
+    leading.look()
+    job = errand(effect="unclear")
+    claim(Errand, job.pk)
+    Errand.objects.update(lease_expires_at=clock.now())
+    leading.look()
+    assert Errand.objects.get().display_state == "lost", "asked, without an answer"
+    Errand.objects.update(effect="none")
+    leading.look()
+    assert Errand.objects.get().state == "running", "asked again only when the next pass is due"
+    leading._pass_at = 0.0
+    leading.look()
+    assert Errand.objects.get().state == "queued"
 
 
 @pytest.mark.kill
