@@ -8,7 +8,7 @@ class RunsConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.jobs import registry
-        from apps.runs import policies, reconcile, record  # noqa: F401 - models are loaded only now
+        from apps.runs import metrics, policies, reconcile, record, warm  # noqa: F401 - models are loaded only now
         from apps.runs.models import Run
 
         registry.register(
@@ -23,3 +23,5 @@ class RunsConfig(AppConfig):
                 environment=lambda run: run.environment.slug,
             )
         )
+        metrics.expose()
+        warm.connect_signals()
