@@ -2,7 +2,7 @@
 
 from sqlglot import exp
 
-from apps.engine.nodes import Args, Node, Spelling, argument_type, binary, call, null_if_zero, when, wrap
+from apps.engine.nodes import Args, Node, Spelling, argument_type, binary, call, null_if_zero, wrap
 from apps.engine.types import cast, number, text
 from apps.language import types
 from apps.language.types import Kind
@@ -94,11 +94,13 @@ def negate(node: Node, args: Args) -> exp.Expression:
     return exp.Neg(this=wrap(args[0]))
 
 
-def positive(name: str, *, zero: bool) -> Spelling:
-    """Null where the function has no value: below zero, or below and at it."""
-    refused: type[exp.Expression] = exp.LT if zero else exp.LTE
+def positive(name: str, *outside: str) -> Spelling:
+    """Null where the function has no value, for which DuckDB answers with one of `outside`."""
 
     def spell(node: Node, args: Args) -> exp.Expression:
-        return when(binary(refused, args[0].copy(), number(0)), exp.Null(), call(name, args[0]))
+        value = call(name, args[0])
+        for answer in outside:
+            value = call("nullif", value, cast(text(answer), types.DOUBLE))
+        return value
 
     return spell

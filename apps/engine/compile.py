@@ -4,6 +4,7 @@ Every name, value and path of a flow enters the SQL as a node of a tree, never a
 in by the caller (`scans`) are the one exception: they are the caller's own SQL.
 """
 
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -23,6 +24,10 @@ from apps.engine.types import cast, identifier
 from apps.language.plan import Apply, Check, Expression, Plan, Schema, SinkTable, SourceTable, StepTable
 
 DIALECT = "duckdb"
+
+# sqlglot writes a tree by recursion, a dozen frames a level, and the language allows 200 levels. Frames of Python
+# functions do not lie on the processor's stack.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
 
 def compile_plan(

@@ -1,4 +1,5 @@
-"""Where a flow is cut into stages: at a step that is read more than once, checked, sunk, or read by nobody."""
+"""Where a flow is cut into stages: at a step that is read more than once, checked, sunk, or read by nobody, and where a
+statement would grow too long."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -6,6 +7,8 @@ from dataclasses import dataclass
 
 from apps.engine.pruning import Names, Needs, all_names, names_in, step_needs
 from apps.language.plan import Check, JoinTo, Plan, SinkTable, StepTable, UnionWith
+
+LONGEST = 250  # operations in a statement: DuckDB follows a chain of not quite a thousand
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,8 @@ def cut(plan: Plan, targets: Collection[str] = ()) -> list[Cut]:
             before += fused.pop(name, [])
         steps = [*before, step]
         sinks = tuple(sink for sink in plan.sinks if sink.step == step.name)
-        if not sinks and step.name not in checked and reads[step.name] == 1:
+        short = sum(len(each.operations) + 1 for each in steps) <= LONGEST
+        if not sinks and step.name not in checked and reads[step.name] == 1 and short:
             fused[step.name] = steps
         else:
             keeps = step.name in checked or reads[step.name] > 0 or len(sinks) != 1

@@ -26,7 +26,7 @@ from apps.engine.nodes import (
 )  # fmt: skip
 from apps.engine.types import cast, identifier, number, text, try_cast
 from apps.language import types
-from apps.language.plan import WindowCall
+from apps.language.plan import ColumnRef, Const, ParamValue, WindowCall
 from apps.language.types import Kind, Type
 
 _MICROSECONDS = {"seconds_between": 1_000_000, "minutes_between": 60_000_000, "hours_between": 3_600_000_000}
@@ -75,9 +75,17 @@ def _between(node: Node, args: Args) -> exp.Expression:
     return exp.Between(this=wrap(args[0]), low=wrap(args[1]), high=wrap(args[2]))
 
 
-def _strictly(name: str) -> Spelling:
-    """For functions of DuckDB that skip a null, where ours answer with null."""
-    return lambda node, args: strict(call(name, *args), *args)
+def _extreme(name: str, order: str) -> Spelling:
+    """`greatest` and `least`. DuckDB's skip a null, ours answer with null."""
+
+    def spell(node: Node, args: Args) -> exp.Expression:
+        if all(isinstance(arg, Const | ColumnRef | ParamValue) for arg in node.args):
+            return strict(call(name, *args), *args)
+        # Slower, but names each argument once: a dozen of them nested would be a statement of megabytes.
+        ranked = call("list_sort", exp.Array(expressions=list(args)), text(order), text("NULLS FIRST"))
+        return call("list_extract", ranked, number(1))
+
+    return spell
 
 
 def _field(node: Node, args: Args) -> exp.Expression:
@@ -104,11 +112,9 @@ def convert(value: exp.Expression, source: Type, target: Type, *, tolerant: bool
         case ((Kind.DOUBLE | Kind.DECIMAL), Kind.INT):
             return to(call("trunc", value), target)
         case Kind.TEXT, Kind.INT:
-            whole = call("regexp_full_match", value.copy(), text(r"\s*[+-]?[0-9]+\s*"))
-            return _checked(value, whole, to(value.copy(), target), target, "a whole number", tolerant=tolerant)
+            return to(call("regexp_replace", value, text(_NO_INT), text(r"not a whole number: \1")), target)
         case Kind.TEXT, Kind.BOOL:
-            known = exp.In(this=call("lower", value.copy()), expressions=[text("true"), text("false")])
-            return _checked(value, known, to(value.copy(), target), target, "true or false", tolerant=tolerant)
+            return _to_bool(value, tolerant=tolerant)
         case Kind.TIMESTAMPTZ, (Kind.DATE | Kind.TIME | Kind.TIMESTAMP):
             return to(_in_utc(value), target)
         case ((Kind.DATE | Kind.TIMESTAMP), Kind.TIMESTAMPTZ):
@@ -117,15 +123,16 @@ def convert(value: exp.Expression, source: Type, target: Type, *, tolerant: bool
             return to(value, target)
 
 
-def _checked(
-    value: exp.Expression, test: exp.Expression, good: exp.Expression, target: Type, wanted: str, *, tolerant: bool
-) -> exp.Expression:
-    """For texts that DuckDB converts and the language does not (`3.7` to int). The refusal is a cast that must fail,
-    so that it is the same kind of error as any other."""
-    if tolerant:
-        return when(test, good)
-    refusal = cast(exp.DPipe(this=text(f"not {wanted}: "), expression=wrap(value)), target)
-    return when(test, good, refusal)
+# DuckDB reads `3.7`, `1e3`, `0x10` and `1_000` as whole numbers, the language does not: such a text gets words before
+# it, so that the cast refuses it.
+_NO_INT = r"(?s)^(.*[^0-9+\s-].*)$"
+
+
+def _to_bool(value: exp.Expression, *, tolerant: bool) -> exp.Expression:
+    """`true` and `false` in any case; DuckDB would read `t`, `yes` and `1`, too."""
+    known = [exp.If(this=text(word), true=exp.Boolean(this=word == "true")) for word in ("true", "false")]
+    refusal = cast(exp.DPipe(this=text("not true or false: "), expression=wrap(value.copy())), types.BOOL)
+    return exp.Case(this=call("lower", value), ifs=known, default=None if tolerant else refusal)
 
 
 def _cast(node: Node, args: Args) -> exp.Expression:
@@ -152,25 +159,32 @@ def _join(node: Node, args: Args) -> exp.Expression:
     return result
 
 
-def _at_least(value: exp.Expression, least: int) -> exp.Expression:
-    """A count that is not below; null stays null, which DuckDB's `greatest` would not do."""
-    return when(binary(exp.LT, value.copy(), number(least)), number(least), value)
+def _count_of(node: Node, args: Args, position: int) -> exp.Expression:
+    """A number of characters: not below 0. Null stays null, which DuckDB's `greatest` would not do."""
+    given, value = node.args[position], args[position]
+    if isinstance(given, Const) and given.value is not None:
+        return number(max(0, given.value))
+    return when(binary(exp.LT, value.copy(), number(0)), number(0), value)
 
 
 def _substr(node: Node, args: Args) -> exp.Expression:
-    start = when(binary(exp.EQ, args[1].copy(), number(0)), number(1), args[1])
-    rest = [_at_least(args[2], 0)] if len(args) > 2 else []
+    given, start = node.args[1], args[1]
+    if isinstance(given, Const) and given.value is not None:
+        start = number(given.value or 1)
+    else:
+        start = when(binary(exp.EQ, start.copy(), number(0)), number(1), start)
+    rest = [_count_of(node, args, 2)] if len(args) > 2 else []
     return call("substr", args[0], start, *rest)
 
 
 def _end(name: str) -> Spelling:
-    return lambda node, args: call(name, args[0], _at_least(args[1], 0))
+    return lambda node, args: call(name, args[0], _count_of(node, args, 1))
 
 
 def _pad(name: str) -> Spelling:
     def spell(node: Node, args: Args) -> exp.Expression:
         fill = args[2] if len(args) > 2 else text(" ")
-        length = exp.Cast(this=_at_least(args[1], 0), to=exp.DataType.build("INT"))
+        length = exp.Cast(this=_count_of(node, args, 1), to=exp.DataType.build("INT"))
         return call(name, args[0], length, fill)
 
     return spell
@@ -184,8 +198,7 @@ def _reverse(node: Node, args: Args) -> exp.Expression:
 def _regex_extract(node: Node, args: Args) -> exp.Expression:
     """The match or the group; null where nothing matches (DuckDB gives the empty text)."""
     group = [exp.Literal.number(constant(node, 2))] if len(args) > 2 else []
-    found = call("regexp_extract", args[0], args[1], *group)
-    return when(call("regexp_matches", args[0].copy(), args[1].copy()), found)
+    return call("list_extract", call("regexp_extract_all", args[0], args[1], *group), number(1))
 
 
 def _regex_replace(node: Node, args: Args) -> exp.Expression:
@@ -320,8 +333,8 @@ DUCKDB: dict[str, Spelling] = {
     # null
     "coalesce": named("coalesce"),
     "null_if": named("nullif"),
-    "greatest": _strictly("greatest"),
-    "least": _strictly("least"),
+    "greatest": _extreme("greatest", "DESC"),
+    "least": _extreme("least", "ASC"),
     # text
     "lower": named("lower"),
     "upper": named("upper"),
@@ -349,10 +362,10 @@ DUCKDB: dict[str, Spelling] = {
     "round": _round,
     "floor": named("floor"),
     "ceil": named("ceil"),
-    "sqrt": arithmetic.positive("sqrt", zero=True),
+    "sqrt": arithmetic.positive("sqrt", "nan"),
     "exp": named("exp"),
-    "ln": arithmetic.positive("ln", zero=False),
-    "log10": arithmetic.positive("log10", zero=False),
+    "ln": arithmetic.positive("ln", "nan", "-inf"),
+    "log10": arithmetic.positive("log10", "nan", "-inf"),
     "power": named("pow"),
     "sign": named("sign"),
     # time
@@ -376,7 +389,7 @@ DUCKDB: dict[str, Spelling] = {
     "epoch": _epoch,
     # lists, hashes
     "list_length": named("len"),
-    "list_contains": _strictly("list_contains"),
+    "list_contains": named("list_contains"),
     "list_get": named("list_extract"),
     "md5": named("md5"),
     "sha256": named("sha256"),
