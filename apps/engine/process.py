@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import re
 import signal
@@ -17,7 +18,9 @@ from apps.engine.errors import EngineError, OutOfMemory, ProcessDied
 from apps.engine.limits import MIB, Limits
 from apps.engine.spec import RunOutcome, RunSpec
 
-TAIL = 4_000  # characters of standard error that are kept
+TAIL = 4_000  # bytes of standard error that are kept
+
+log = logging.getLogger(__name__)
 
 _MEMORY = re.compile(r"bad_alloc|MemoryError|[Oo]ut of [Mm]emory|Cannot allocate memory|failed to map segment")
 
@@ -73,12 +76,14 @@ class FlowProcess:
                 yield event
         status = self._child.wait()
         self._close_orders()
+        said = self._last_words()
+        if said:
+            log.warning("The process of run %s said: %s", self.spec.run_key, said)
         if self._outcome is None:
-            self._outcome = self._death(status)
+            self._outcome = self._death(status, said)
             if self._outcome.error:
                 yield {"kind": "log", "level": "error", "step": "", "message": self._outcome.error["message"]}
             yield {"kind": "done", "outcome": self._outcome.to_json()}
-        self._errors.close()
 
     @property
     def outcome(self) -> RunOutcome:
@@ -109,15 +114,19 @@ class FlowProcess:
             os.close(self._orders)
             self._orders = -1
 
-    def _death(self, status: int | None) -> RunOutcome:
+    def _last_words(self) -> str:
+        """The end of the child's standard error, without the workspace's place on the disk."""
+        with self._errors as errors:
+            errors.seek(0, os.SEEK_END)
+            errors.seek(max(0, errors.tell() - TAIL))
+            return paths.relative(errors.read().decode(errors="replace").strip(), self.spec.workspace)
+
+    def _death(self, status: int | None, said: str) -> RunOutcome:
         """The outcome of a child that ended without telling one. If it had published, it succeeded."""
         published = manifest.recover(self.spec.workspace, self.spec.run_key)
         if published is not None:
             return published
-        self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace")[-TAIL:]
-        error = cause_of_death(status, paths.relative(said, self.spec.workspace), self.spec.limits)
-        return RunOutcome("failed", 0.0, error.to_json())
+        return RunOutcome("failed", 0.0, cause_of_death(status, said, self.spec.limits).to_json())
 
 
 def cause_of_death(status: int | None, said: str, limits: Limits) -> EngineError:

@@ -12,7 +12,9 @@ Killed anywhere before the publication, the old outputs stand and only staging i
 the run removes. Killed in it, `manifest.recover` finishes it.
 """
 
+import shutil
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -74,6 +76,8 @@ def _outcome_of(spec: RunSpec, record: Record, cancelled: Cancelled, observe: ma
             return _stopped(Interrupted(execution.watch.reason), execution, record)
         place = Place(spec.workspace, spec.limits, execution.plan, execution.computing)
         explained = execution.blame(explain(error, place))
+        if type(explained) is EngineError:
+            traceback.print_exc()  # to the worker's log: whoever mends it needs the place
         record.log(explained.message, level="error")
         record.stop("failed")
         return record.outcome("failed", explained)
@@ -222,11 +226,19 @@ class _Execution:
         self.computing = ()
 
     def _copy(self, connection: duckdb.DuckDBPyConnection, stage: Stage, sink: StagedSink | None, written: Path) -> int:
-        if sink is not None:
-            statement = sink.copy_sql(stage.sql)
-        else:
-            statement = f"COPY ({stage.sql}) TO {sources.quote(str(written))} (FORMAT parquet)"
-        return int(connection.execute(statement).fetchall()[0][0])
+        def copy(sql: str) -> int:
+            checkpoint = f"COPY ({sql}) TO {sources.quote(str(written))} (FORMAT parquet)"
+            return int(connection.execute(sink.copy_sql(sql) if sink else checkpoint).fetchall()[0][0])
+
+        try:
+            return copy(stage.sql)
+        except duckdb.OutOfRangeException:
+            if not stage.careful_sql:
+                raise
+        if written.is_dir():  # some files of a partitioned sink may be there
+            shutil.rmtree(written)
+            written.mkdir()
+        return copy(stage.careful_sql)
 
     def _note_stage(self, stage: Stage, profile: Profile, rows: int, seconds: float) -> None:
         """Share the stage's time among its steps by the time of their operators: good to some percent."""

@@ -1,5 +1,6 @@
 """A flow's sinks: where each is staged, how it is written, and what it becomes when the run is published."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,18 +67,14 @@ def stage(workspace: Path, folder: Path, sinks: Sequence[SinkTable], run_key: st
 
 
 def _check_apart(staged: list[StagedSink]) -> None:
-    """No sink writes what another one writes, or into the folder that another one replaces."""
-    for number, one in enumerate(staged):
-        for other in staged[:number]:
-            if one.target == other.target:
+    """No sink writes what another one writes, or into the folder that another one writes, whatever links are on the way."""
+    places = [(Path(os.path.realpath(each.target)), each.sink.path) for each in staged]
+    for number, (one, path) in enumerate(places):
+        for other, other_path in places[:number]:
+            if one == other or one.is_relative_to(other) or other.is_relative_to(one):
                 raise TargetRefused(
-                    f"Two sinks write '{one.sink.path}'.", hint="Give each sink a path of its own, or union the steps."
-                )
-            upper, lower = sorted((one, other), key=lambda each: len(each.target.parts))
-            if lower.target.is_relative_to(upper.target):
-                raise TargetRefused(
-                    f"The sink to '{lower.sink.path}' lies in '{upper.sink.path}', which another sink writes.",
-                    hint="Give each sink a path of its own.",
+                    f"Two sinks would get in each other's way: '{other_path}' and '{path}'.",
+                    hint="Give each sink a file or folder of its own.",
                 )
 
 
