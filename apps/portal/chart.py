@@ -1,31 +1,17 @@
 """Runs per day as bars: an SVG that the server draws, so that it is there without JavaScript."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+
+from apps.runs.queries import DayCount
 
 WIDTH, HEIGHT = 720, 210  # the box; it scales with its card
 LEFT, RIGHT, TOP, BOTTOM = 38, 8, 10, 24
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
-    """How the runs that were queued on a day ended; `other` are cancelled ones and those still under way."""
-
-    day: date
-    succeeded: int = 0
-    failed: int = 0
-    other: int = 0
-
-    @property
-    def total(self) -> int:
-        return self.succeeded + self.failed + self.other
-
-
-def bars(days: Sequence[Day]) -> SafeString:
+def bars(days: Sequence[DayCount]) -> SafeString:
     """The picture of the days, oldest first. Each bar says its numbers in its title."""
     top = _round_up(max((day.total for day in days), default=0))
     height = HEIGHT - TOP - BOTTOM
@@ -53,18 +39,19 @@ def _grid(top: int, height: int) -> SafeString:
     return format_html_join("", row, lines)
 
 
-def _bar(day: Day, index: int, slot: float, top: int, height: int, count: int) -> SafeString:
+def _bar(day: DayCount, index: int, slot: float, top: int, height: int, count: int) -> SafeString:
+    other = day.total - day.succeeded - day.failed
     width = round(min(slot * 0.55, 34), 1)
     x = round(LEFT + slot * (index + 0.5) - width / 2, 1)
     y = float(TOP + height)
     pieces = []
-    for name, value in (("ok", day.succeeded), ("bad", day.failed), ("other", day.other)):
+    for name, value in (("ok", day.succeeded), ("bad", day.failed), ("other", other)):
         tall = height * value / max(top, 1)
         y -= tall
         if value:
             # A single failure among hundreds of runs must still be seen.
             pieces.append((name, x, round(min(y, y + tall - 2), 1), width, round(max(tall, 2), 1)))
-    title = f"{day.day:%d %b}: {day.succeeded} succeeded, {day.failed} failed, {day.other} other"
+    title = f"{day.day:%d %b}: {day.succeeded} succeeded, {day.failed} failed, {other} other"
     back = count - 1 - index
     label = f"{day.day:%d %b}" if count <= 7 or back % 2 == 0 else ""
     return format_html(

@@ -18,6 +18,7 @@ from apps.common.paging import page
 from apps.jobs import queries as jobs
 from apps.jobs import workers
 from apps.portal import chart, queries
+from apps.runs import queries as runs
 from apps.runs.models import Run
 
 
@@ -26,16 +27,17 @@ from apps.runs.models import Run
 @policy.guard("portal.view")
 def overview(request: HttpRequest) -> HttpResponse:
     """How it goes: figures, what needs attention, recent runs, flows."""
-    figures = queries.figures()
+    live = runs.live()
     return render(
         request,
         "portal/overview.html",
         {
             "title": "Overview",
-            "figures": figures,
-            "notices": _notices(figures),
-            "chart": chart.bars(queries.days()),
-            "attention": [_attention(run) for run in queries.troubled_runs()],
+            "live": live,
+            "day": runs.last_day(),
+            "notices": _notices(live.queued),
+            "chart": chart.bars(runs.per_day()),
+            "attention": [_attention(run) for run in runs.troubled()],
             "runs": queries.recent_runs(),
             "flows": queries.strips(),
             "may_edit": policy.allowed(request.user, "flows.edit"),
@@ -43,22 +45,14 @@ def overview(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _notices(figures: queries.Figures) -> list[dict[str, str]]:
+def _notices(queued: int) -> list[dict[str, str]]:
     """What keeps all work from going on, in plain words."""
     found = []
     if not workers.alive():
-        waiting = (
-            f"{figures.queued} queued run{'' if figures.queued == 1 else 's'} wait for one. " if figures.queued else ""
-        )
-        found.append(
-            {
-                "kind": "warn",
-                "text": "No worker is alive: nothing runs.",
-                "hint": f"{waiting}Start the portal with `make run`, or a worker beside it; queued runs then go on by themselves.",
-            }
-        )
-    found += [{"kind": "warn", "text": reason, "hint": ""} for reason in jobs.readiness()["reasons"]]
-    return found
+        waiting = f"{queued} queued run{' waits' if queued == 1 else 's wait'} for one. " if queued else ""
+        hint = f"{waiting}Start the portal with `make run`, or a worker beside it; what is queued goes on by itself."
+        found.append({"kind": "warn", "text": "No worker is alive: nothing runs.", "hint": hint})
+    return found + [{"kind": "warn", "text": reason, "hint": ""} for reason in jobs.readiness()["reasons"]]
 
 
 def _attention(run: Run) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from django import forms
 from apps.environments.models import Environment
 from apps.flows.models import FlowVersion
 from apps.flows.reading import ParameterWords, read
+from apps.language.diagnostics import Diagnostic
 
 PREFIX = "param-"  # of a parameter's field, so that one called "environment" is no trouble
 _FORMS_OF = {
@@ -46,9 +47,11 @@ class RunForm(forms.Form):
         given = {each.name: self.cleaned_data.get(PREFIX + each.name, "") for each in self.parameters}
         return {name: value for name, value in given.items() if value != ""}
 
-    def refuse(self, name: str, sentence: str) -> None:
-        """Say beside a parameter's field, or above all where there is none, what is wrong with it."""
-        self.add_error(PREFIX + name if PREFIX + name in self.fields else None, sentence)
+    def refuse(self, found: Diagnostic) -> None:
+        """Say what is wrong beside the parameter that the diagnostic names, or above all where it names none."""
+        named = [each.name for each in self.parameters if f"'{each.name}'" in found.message]
+        sentence = f"{found.message[:1].upper()}{found.message[1:]}"
+        self.add_error(PREFIX + named[0] if named else None, ". ".join(part for part in (sentence, found.hint) if part))
 
 
 def _field(parameter: ParameterWords) -> forms.Field:

@@ -124,7 +124,7 @@ def trouble(run: Run) -> Trouble | None:
 
 def _failure(run: Run) -> Trouble:
     error: dict[str, Any] = run.error or {}
-    text = run.message or error.get("message") or "The run failed and left no reason."
+    text = error.get("message") or run.message or "The run failed and left no reason."
     line = error.get("line") or 0
     if not line:
         return Trouble("bad", text, error.get("hint", ""))
@@ -186,10 +186,3 @@ def rows_of_step(run: Run, step: StepRun) -> Rows:
         hint = "Rows are kept of steps that were reached, until the run is tidied away."
         return Rows(missing=FlowControlError(f"No rows of {step.name} are kept.", hint=hint))
     return Rows(kept.columns, kept.rows)
-
-
-def replaced_by(run: Run, output: Output) -> str:
-    """A sentence, where a later run has written the same file since; else ""."""
-    later = Output.objects.filter(path=output.path, run__environment=run.environment_id, run_id__gt=run.pk)
-    newest = later.order_by("-run_id").values_list("run_id", flat=True).first()
-    return f"Run #{newest} has written {output.path} since." if newest else ""

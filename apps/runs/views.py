@@ -109,6 +109,9 @@ def new_run(request: HttpRequest, name: str) -> HttpResponse:
                 environment=form.cleaned_data["environment"],
                 params=form.values(),
             )
+        except actions.ParamsInvalid as error:
+            for each in error.diagnostics:
+                form.refuse(each)
         except FlowControlError as error:
             problem = {"text": error.message, "hint": error.hint}
         else:
@@ -160,7 +163,7 @@ def show_output(request: HttpRequest, pk: int, output: int) -> HttpResponse:
         "run": run,
         "output": found,
         "shown": showing.rows_of_output(run, found),
-        "replaced_by": showing.replaced_by(run, found),
+        "replaced_by": queries.replaced_by(found),
         "may_download": policy.allowed(request.user, "runs.download", run.environment.slug),
     }
     return render(request, "runs/output.html", context)

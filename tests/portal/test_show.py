@@ -8,6 +8,7 @@ import pytest
 from apps.common import clock
 from apps.portal import chart
 from apps.portal.templatetags import show
+from apps.runs.queries import DayCount
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -78,7 +79,7 @@ def test_a_job_that_runs_has_taken_the_time_until_now():
     assert show.duration(SimpleNamespace(started_at=None, finished_at=None)) == show.NONE
 
 
-DAYS = [chart.Day(date(2026, 11, day), succeeded=day, failed=day % 2) for day in range(10, 24)]
+DAYS = [DayCount(date(2026, 11, day), succeeded=day, failed=day % 2, total=day + day % 2) for day in range(10, 24)]
 
 
 def test_each_day_is_a_bar_that_says_its_numbers():
@@ -88,10 +89,10 @@ def test_each_day_is_a_bar_that_says_its_numbers():
 
 
 def test_one_failure_among_hundreds_can_be_seen():
-    svg = chart.bars([chart.Day(date(2026, 11, 1), succeeded=900, failed=1)])
+    svg = chart.bars([DayCount(date(2026, 11, 1), succeeded=900, failed=1, total=901)])
     height = float(svg.split('class="bar-bad"')[1].split('height="')[1].split('"')[0])
     assert height >= 2
 
 
 def test_no_runs_at_all_are_drawn_too():
-    assert "<rect" not in chart.bars([chart.Day(date(2026, 11, 1))])
+    assert "<rect" not in chart.bars([DayCount(date(2026, 11, 1))])

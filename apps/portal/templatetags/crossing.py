@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import template
-from django.db.models import Max
 
 from apps.accounts import policy
 from apps.flows.models import Flow
-from apps.portal.queries import with_names
+from apps.runs import queries
 from apps.runs.models import Run
 
 register = template.Library()
@@ -17,15 +16,13 @@ register = template.Library()
 @register.simple_tag
 def last_runs(flows: Sequence[Flow]) -> dict[int, Run]:
     """The newest run of each flow, by the flow's key: one query for all of them."""
-    newest = Run.objects.filter(flow__in=list(flows)).order_by().values("flow")
-    runs = with_names(Run.objects.filter(pk__in=newest.annotate(newest=Max("pk")).values("newest")))
-    return {run.flow_id: run for run in runs}
+    return queries.newest_of(flows)
 
 
 @register.simple_tag
 def runs_of(flow: Flow, most: int = 10) -> list[Run]:
     """The newest runs of a flow."""
-    return list(with_names(Run.objects.filter(flow=flow)).order_by("-pk")[:most])
+    return list(queries.with_names(Run.objects.filter(flow=flow)).order_by("-pk")[:most])
 
 
 @register.simple_tag(takes_context=True)
