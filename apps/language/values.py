@@ -191,6 +191,8 @@ def _time(text: str, type_: Type | None = None) -> time:
 
 
 def _timestamp(text: str, type_: Type) -> datetime:
+    if not _DATE.match(text):
+        raise _not(text, type_)
     value = moment(text)
     return value if isinstance(value, datetime) else datetime.combine(value, time())
 

@@ -1,6 +1,6 @@
 """Typing of calls: the shape that fits, the casts that it asks for, and what may be called where."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from apps.language import functions, types
@@ -126,6 +126,8 @@ def _typed(
         count = spec.counts()
         message = f"'{spec.name}' takes {count} argument{'s' * (count != '1')}, not {len(args)}"
         return checker.error(place, "E303", message, expr.span, _signatures(spec))
+    if spec.name in functions.CALLED_OPERATORS:
+        return operators.arithmetic(checker, spec.name, args[0], args[1], expr.span, place)
     if any(is_unknown(arg.type) for arg in args):
         return _guess(shapes, expr)
     for shape in shapes:
@@ -157,8 +159,6 @@ def _lowered(
     name, span = spec.name, expr.span
     if name == "if":
         return operators.choose(checker, args[:1], args[1:], span, place)
-    if name in functions.CALLED_OPERATORS:
-        return operators.arithmetic(checker, name, args[0], args[1], span, place)
     if name.startswith(("to_", "try_")) and spec.kind == "scalar":
         return _cast(checker, name, match.result, args[0], expr, place)
     if spec.kind == "scalar":
@@ -220,11 +220,8 @@ def _misfit(
             return operators.misfit(checker, shared, expr.span, place)
         message = f"the arguments of '{spec.name}' do not fit each other"
         return checker.error(place, "E302", message, expr.span, _signatures(spec))
-    takes = " or ".join(
-        dict.fromkeys(
-            _described(shape.parameter(position).pattern) for shape in shapes if position < 1 or shape is best
-        )
-    )
+    patterns = [shape.parameter(position).pattern for shape in shapes if position < 1 or shape is best]
+    takes = _either(dict.fromkeys(map(_described, patterns)))
     code = "E908" if args[position].type.kind is Kind.JSON else "E302"
     ordinal = ["first", "second", "third"][position] if position < 3 else f"{position + 1}th"
     which = "argument" if len(args) == 1 else f"{ordinal} argument"
@@ -266,15 +263,22 @@ def _described(pattern: str) -> str:
     return {"O": "a value with an order", "number": "a number"}.get(pattern, a(pattern))
 
 
-def _cure(pattern: str, given: Type) -> str:
+def _either(takes: Iterable[str]) -> str:
+    """`a number`, `a date or a timestamp`."""
+    words = list(takes)
+    return "a number" if {"an int", "a decimal", "a double"} <= set(words) else " or ".join(words)
+
+
+def _cure(patterns: Sequence[str], given: Type) -> str:
+    """How a value of another type gets there."""
     if given.kind is Kind.JSON:
         return "json cannot be taken apart yet: declare the column as text"
-    target = _CAST_TARGETS.get(pattern)
-    if target is not None and can_cast(given, target):
-        return f"to_{pattern}(…) makes {a(pattern)} of it"
-    if target is not None:
-        return cast_hint(given, target)
-    return "to_int(…), to_decimal(…) or to_double(…) makes a number of it" if given.kind is Kind.TEXT else ""
+    targets = [pattern for pattern in patterns if pattern in _CAST_TARGETS]
+    if len(patterns) > 1 and given.kind is Kind.TEXT and "int" in targets:
+        return "to_int(…), to_decimal(…) or to_double(…) makes a number of it"
+    if targets and can_cast(given, _CAST_TARGETS[targets[0]]):
+        return f"to_{targets[0]}(…) makes {a(targets[0])} of it"
+    return cast_hint(given, _CAST_TARGETS[targets[0]]) if targets else ""
 
 
 def _signatures(spec: Spec) -> str:
@@ -286,7 +290,8 @@ def _expectation(checker: "Expressions", spec: Spec, expr: t.Call, place: Place)
     """`row_count()` and `freshness(ts)`, which stand in expressions of an expectation; the others stand alone."""
     if place.reach != "table" or spec.name not in ("row_count", "freshness"):
         message = f"'{spec.name}' is an expectation"
-        hint = "it stands in `expect STEP { … }`" + (", as a rule of its own" if place.reach == "table" else "")
+        alone = "" if spec.name in ("row_count", "freshness") else ", as a rule of its own"
+        hint = f"it stands in `expect STEP {{ … }}`{alone}"
         return checker.error(place, "E414", message, expr.name_span if expr.name_span.end else expr.span, hint)
     args = yield from operators.each(expr.args, place.within(spec.name))
     if place.inside:

@@ -49,7 +49,8 @@ class Cases:
             known = [*self.parameters]
             self._error("E204", f"unknown parameter '{clause.name}'", clause, guess(clause.name, known, "parameters"))
             return clause.name, None
-        if sum(isinstance(each, t.With) and each.name == clause.name for each in test.clauses) > 1:
+        first = next(each for each in test.clauses if isinstance(each, t.With) and each.name == clause.name)
+        if first is not clause:
             self._error("E417", f"'{clause.name}' is given twice in this test", clause, "keep one of the two")
         place = Place(NOTHING, f"test '{test.title}'", constant="a value in a test is a constant", params=False)
         value = self.expressions.check(clause.value, place)
@@ -97,12 +98,7 @@ class Cases:
         rows = []
         for row in table.rows:
             if len(row) != len(table.header):
-                width, wanted = len(row), len(table.header)
-                message = f"this row has {width} cell{'s' * (width != 1)}, the table has {wanted} columns"
-                self.expressions.findings.error(
-                    "E417", message, _row_span(row, table), "a cell may be empty: that is null"
-                )
-                continue
+                continue  # the parser has said so
             values = [self._cell(cell, column) for cell, column in zip(row, header, strict=True) if column is not None]
             rows.append((*values, *(None for _ in rest)))
         return p.TestTable(name.name, (*columns, *rest), tuple(rows), span=name.span)
@@ -172,7 +168,3 @@ def _inputs(step: p.StepTable) -> list[str]:
         if isinstance(operation, p.JoinTo | p.UnionWith)
     ]
     return [step.input, *others]
-
-
-def _row_span(row: tuple[t.Cell, ...], table: t.Table) -> Any:
-    return row[0].span.to(row[-1].span) if row else table.span

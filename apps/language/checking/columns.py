@@ -25,12 +25,12 @@ def where(state: StepState, operation: t.Where) -> Done:
 
 def derive(state: StepState, operation: t.Derive) -> Done:
     result = passed_on(state.relation)
-    result.update(assigned(state, operation.columns))
+    result.update(assigned(state, operation.columns, may_lack_names=False))
     return project(state, result, operation.span)
 
 
 def select(state: StepState, operation: t.Select) -> Done:
-    return project(state, assigned(state, operation.columns), operation.span, closed=True)
+    return project(state, assigned(state, operation.columns, may_lack_names=True), operation.span, closed=True)
 
 
 def drop(state: StepState, operation: t.Drop) -> Done:
@@ -110,11 +110,11 @@ def known(state: StepState, name: t.Name) -> bool:
     return False
 
 
-def assigned(state: StepState, columns: Iterable[t.Assign]) -> Columns:
+def assigned(state: StepState, columns: Iterable[t.Assign], *, may_lack_names: bool) -> Columns:
     """Named expressions, typed over the operation's input; a name given twice is an error."""
     result: Columns = {}
     for assign in columns:
-        name = state.name_of(assign)
+        name = state.name_of(assign, may_lack=may_lack_names)
         value = state.expressions.check(assign.value, state.place())
         if name is None:
             continue

@@ -279,10 +279,10 @@ def check_targets(sinks: list[tuple[t.Sink, p.SinkTable]], findings: Findings) -
     seen: list[tuple[str, Span]] = []
     for sink, lowered in sinks:
         for path, first in seen:
-            if path == lowered.path or path.startswith(lowered.path + "/") or lowered.path.startswith(path + "/"):
-                where = "the same path" if path == lowered.path else f"'{path}', which is inside it or around it"
-                hint = "give each sink a path of its own"
-                message = f"two sinks write '{lowered.path}': the one in line {first.line} writes {where}"
-                findings.error("E405", message, sink.endpoint.span, hint)
+            same = path == lowered.path
+            if same or path.startswith(lowered.path + "/") or lowered.path.startswith(path + "/"):
+                also = "that path too" if same else f"'{path}', and one of the two is a folder around the other"
+                message = f"this sink writes '{lowered.path}'; the one in line {first.line} writes {also}"
+                findings.error("E405", message, sink.endpoint.span, "give each sink a path of its own")
                 break
         seen.append((lowered.path, sink.endpoint.span))

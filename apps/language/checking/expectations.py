@@ -8,7 +8,7 @@ from apps.language import tree as t
 from apps.language import types
 from apps.language.checking import constants, operators
 from apps.language.checking.expressions import Expressions
-from apps.language.checking.findings import guess
+from apps.language.checking.findings import a, guess
 from apps.language.checking.places import NOTHING, Place, Relation
 from apps.language.checking.walking import walk
 from apps.language.checking.written import written
@@ -144,7 +144,13 @@ class Expectations:
         if problem:
             self.findings.error("E312", problem[0], call.args[1].span, problem[1])
             return None
-        return self.expressions.check(t.Call("regex_match", call.args, span=call.span, name_span=call.name_span), place)
+        value = self.expressions.check(call.args[0], place)
+        if value.type.kind not in (types.TEXT.kind, types.NULL.kind):
+            message = f"the first argument of 'matches' is a text, not {a(value.type)}"
+            self.findings.error("E302", message, value.span, "to_text(…) makes a text of it: derive it in the step")
+            return None
+        pattern = self.expressions.check(call.args[1], place)
+        return p.Apply(types.BOOL, "regex_match", (convert(value, types.TEXT), pattern), span=call.span)
 
     def _reference(self, call: t.Call, relation: Relation, step: str) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
         """`references(customer_id, customers.id)`."""

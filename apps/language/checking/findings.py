@@ -46,7 +46,7 @@ def closest(name: str, names: Iterable[str]) -> str | None:
     """The name that was probably meant."""
     known = list(names)
     by_small = {each.lower(): each for each in reversed(known)}
-    found = get_close_matches(name.lower(), by_small, n=1, cutoff=0.65)
+    found = get_close_matches(name.lower(), by_small, n=1, cutoff=0.7)
     return by_small[found[0]] if found else None
 
 

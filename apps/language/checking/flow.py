@@ -141,14 +141,16 @@ class FlowChecker:
             if name not in order.in_cycles:
                 bound = dict.fromkeys(function.args)
                 place = Place(NOTHING, f"fn '{name}'", reach="any", arguments=bound, function=name)
-                used = set(expressions.names.used_functions)
                 expressions.check(function.body, place)
-                expressions.names.used_functions &= used | set(calls[name])
             if self.findings.error_count > before:
                 expressions.names.broken.add(name)
 
     def _report_cycles(self, order: Order, nodes: Mapping[str, Any], code: str, what: str, hint: str) -> None:
+        told: set[str] = set()
         for cycle in order.cycles:
+            if told & set(cycle):
+                continue  # a circle with a shortcut is one thing to mend
+            told.update(cycle)
             first = nodes[cycle[0]]
             path = " → ".join((*cycle, cycle[0]))
             self.findings.error(code, f"{what} '{cycle[0]}' depends on itself: {path}", _name_span(first), hint)

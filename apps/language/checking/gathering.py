@@ -14,7 +14,7 @@ from apps.language.types import Kind
 def group(state: StepState, operation: t.GroupBy) -> Done:
     keys: Columns = {}
     for assign in operation.keys:
-        name = state.name_of(assign)
+        name = state.name_of(assign, may_lack=True)
         value = state.expressions.check(assign.value, state.place())
         _can_tell_apart(state, value)
         if name is not None:
@@ -28,8 +28,6 @@ def group(state: StepState, operation: t.GroupBy) -> Done:
         row_order=state.order,
     )
     columns = _columns(state, operation.columns, place, keys)
-    if not keys and not columns:
-        state.error("E420", "a group needs keys or columns", operation.span, "| group by segment { rows = count() }")
     if _orders_rows(columns):
         state.use_order()
     finish_sort(state)
@@ -42,7 +40,7 @@ def _columns(state: StepState, assigns: tuple[t.Assign, ...], place: Place, take
     """The columns in braces, which have names of their own."""
     columns: Columns = {}
     for assign in assigns:
-        name = state.name_of(assign)
+        name = state.name_of(assign, may_lack=False)
         value = state.expressions.check(assign.value, place)
         if name is not None:
             given_once(state, name, (*taken, *columns), assign)
@@ -134,10 +132,7 @@ def dedupe(state: StepState, operation: t.Dedupe) -> Done:
     by = state.row_values(operation.by)
     for value in by:
         _can_tell_apart(state, value)
-    order = state.keys(operation.order) if operation.order else state.use_order()
-    if not order:
-        hint = f"say which row is {operation.keep}: dedupe by … keep {operation.keep} updated_at"
-        state.error("E315", f"`keep {operation.keep}` needs an order of the rows", operation.span, hint)
+    order = state.keys(operation.order)
     state.ordered = False
     return p.DedupeRows(by, operation.keep, order, span=operation.span), state.relation
 

@@ -19,9 +19,10 @@ ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "%": 
 COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 _CHAINED = ("and", "or", "??")
 _MOMENTS = (Kind.DATE, Kind.TIMESTAMP, Kind.TIMESTAMPTZ)
-_VERBS = {
-    "add": "add {0} and {1}", "subtract": "subtract {1} from {0}", "multiply": "multiply {0} by {1}",
-    "divide": "divide {0} by {1}", "mod": "take {0} modulo {1}", "div": "divide {0} wholly by {1}",
+_CANNOT = {
+    "add": "{0} and {1} cannot be added", "subtract": "{1} cannot be subtracted from {0}",
+    "multiply": "{0} cannot be multiplied by {1}", "divide": "{0} cannot be divided by {1}",
+    "mod": "{0} cannot be taken modulo {1}", "div": "{0} cannot be divided by {1}",
 }  # fmt: skip
 
 
@@ -188,10 +189,9 @@ def arithmetic(
         return _numbers(checker, function, left, right, span, place)
     found = _moments(function, left.type, right.type)
     if found is None:
-        verb = _VERBS[function].format(a(left.type), a(right.type))
-        return checker.error(
-            place, "E301", f"one cannot {verb}", span, _arithmetic_hint(function, left.type, right.type)
-        )
+        message = _CANNOT[function].format(a(left.type), a(right.type))
+        hint = _arithmetic_hint(function, left.type, right.type)
+        return checker.error(place, "E301", message, span, hint)
     result, wanted = found
     if result.kind is Kind.DATE and isinstance(right, p.Const) and right.value is not None and _has_hours(right):
         hint = "use to_timestamp(…) for a result with hours, or whole days like 1d"

@@ -40,8 +40,7 @@ def parameter(param: t.Param, type_: Type, expressions: Expressions) -> p.Parame
     low = _value(param.low, param, type_, expressions, "the lower bound of")
     high = _value(param.high, param, type_, expressions, "the higher bound of")
     checked = p.Parameter(param.name, type_, default, allow, low, high, span=param.span)
-    _check_bounds(checked, expressions)
-    if isinstance(default, p.Const) and default.value is not None:
+    if _bounds_agree(checked, expressions) and isinstance(default, p.Const) and default.value is not None:
         problem = refusal(checked, default)
         if problem:
             message = f"the default of '{param.name}' is not allowed: {problem}"
@@ -79,19 +78,21 @@ def of_type(value: p.Expression, type_: Type, expressions: Expressions, what: st
     return convert(value, type_)
 
 
-def _check_bounds(checked: p.Parameter, expressions: Expressions) -> None:
+def _bounds_agree(checked: p.Parameter, expressions: Expressions) -> bool:
     low, high = checked.low, checked.high
     if not (isinstance(low, p.Const) and isinstance(high, p.Const)) or None in (low.value, high.value):
-        return
-    if low.value > high.value:
-        message = f"nothing is between {show(low.value)} and {show(high.value)}"
-        expressions.findings.error("E411", message, low.span, "write the lower bound first")
+        return True
+    if low.value <= high.value:
+        return True
+    message = f"nothing is between {show(low.value)} and {show(high.value)}"
+    expressions.findings.error("E411", message, low.span, "write the lower bound first")
+    return False
 
 
 def refusal(parameter: p.Parameter, value: p.Const) -> str:
     """Why the parameter does not allow a value, empty if it does or only a run can say."""
     given = show(value.value)
-    if parameter.allow is not None and all(isinstance(item, p.Const) for item in parameter.allow):
+    if parameter.allow is not None and all(_is_known(item) for item in parameter.allow):
         allowed = [item.value for item in parameter.allow if isinstance(item, p.Const)]
         if value.value not in allowed:
             return f"{given} is not one of {', '.join(map(show, allowed))}"
@@ -101,6 +102,10 @@ def refusal(parameter: p.Parameter, value: p.Const) -> str:
         if value.value < bound.value if is_low else value.value > bound.value:
             return f"{given} is {'below' if is_low else 'above'} {show(bound.value)}"
     return ""
+
+
+def _is_known(item: p.Expression) -> bool:
+    return isinstance(item, p.Const) and item.type != UNKNOWN
 
 
 def params_of(step: p.StepTable) -> Iterator[str]:

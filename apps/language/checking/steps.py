@@ -73,9 +73,9 @@ class StepState:
             self.idle_sort = None
         return self.order
 
-    def name_of(self, assign: t.Assign) -> str | None:
-        """The name that an assigned column gets: the written one, or that of the column itself."""
-        if assign.name is not None:
+    def name_of(self, assign: t.Assign, *, may_lack: bool) -> str | None:
+        """The name that an assigned column gets: the written one, or where it `may_lack` that of the column itself."""
+        if assign.name is not None or not may_lack:  # elsewhere the parser has said that a name is missing
             return assign.name
         value = assign.value
         while isinstance(value, t.Group):
