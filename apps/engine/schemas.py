@@ -84,7 +84,8 @@ def _explained(workspace: Path, path: str) -> Iterator[None]:
     try:
         yield
     except EngineError as error:
-        raise SchemaUnavailable(error.message, error.hint) from error
+        cure = f"{error.hint} Or write its columns out, then the file may come later: {{ columns: {{ name: type, … }} }}."
+        raise SchemaUnavailable(error.message, cure) from error
     except Error as error:
         reason = paths.relative(str(error), workspace).partition("\n")[0]
         raise SchemaUnavailable(
