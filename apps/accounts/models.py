@@ -1,6 +1,6 @@
 """Who may do what: accounts, and roles granted to them, everywhere or in one environment."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, Group, UserManager
 from django.db import models
@@ -15,11 +15,22 @@ class Role(models.TextChoices):
     AUDITOR = "auditor", "Auditor"  # sees everything and the audit, changes nothing
 
 
+class Accounts(UserManager["User"]):
+    """Every account is staff to Django, which only opens the frame of the pages; roles decide the rest."""
+
+    use_in_migrations = False
+
+    def create_user(
+        self, username: str, email: str | None = None, password: str | None = None, **fields: Any
+    ) -> "User":
+        return super().create_user(username, email, password, **{"is_staff": True, **fields})
+
+
 class User(AbstractUser):
     """An account. `is_staff` only lets it see the frame of the pages; what it may do, its roles decide."""
 
     is_staff = models.BooleanField(default=True)
-    objects: ClassVar[UserManager["User"]] = UserManager()
+    objects: ClassVar[Accounts] = Accounts()
 
 
 class RoleGrant(models.Model):
