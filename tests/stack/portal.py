@@ -13,11 +13,10 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PASSWORD = "correct horse battery"
-Value = TypeVar("Value")
 
 
 def free_port() -> int:
@@ -27,7 +26,7 @@ def free_port() -> int:
         return port
 
 
-def wait_for(what: Callable[[], Value], seconds: float, why: str) -> Value:
+def wait_for[Value](what: Callable[[], Value], seconds: float, why: str) -> Value:
     """The first true answer of `what`; fails with `why` when there is none in time."""
     deadline = time.monotonic() + seconds
     while True:
@@ -75,13 +74,27 @@ class Portal:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "flowcontrol.stack"], cwd=ROOT, env=self.environment, stdout=said, stderr=said
             )
-        wait_for(lambda: self.said.count("ready after") > before or self._died(), seconds, f"ready; it said: {self.said}")
+        wait_for(
+            lambda: self.said.count("ready after") > before or self._died(), seconds, f"ready; it said: {self.said}"
+        )
         return self
 
     def _died(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"the portal ended: {self.said}"
         return False
+
+    def start_expecting_refusal(self) -> subprocess.CompletedProcess[str]:
+        """Start it where it cannot start; what it said is in `stderr`."""
+        return subprocess.run(
+            [sys.executable, "-m", "flowcontrol.stack"],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     def interrupt(self, seconds: float = 30) -> int:
         assert self.process is not None
@@ -140,7 +153,9 @@ class Portal:
             timeout=seconds,
             check=False,
         )
-        assert not check or done.returncode == 0, f"{arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        assert not check or done.returncode == 0, (
+            f"{arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        )
         return done
 
     def json(self, *arguments: str) -> Any:
@@ -153,6 +168,12 @@ class Portal:
             return connection.execute(sql, values).fetchall()
         finally:
             connection.close()
+
+    def ends_at(self, path: str) -> str:
+        """The address that a stranger who opens `path` is led to."""
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            address: str = answer.url
+            return address
 
     def get(self, path: str) -> int:
         try:

@@ -65,7 +65,11 @@ def state_of(portal: Portal, run: int) -> str:
 
 
 def end_of(portal: Portal, run: int, seconds: float = 90) -> str:
-    return wait_for(lambda: (state := state_of(portal, run)) not in ("queued", "running") and state, seconds, f"the end of run {run}")
+    return wait_for(
+        lambda: (state := state_of(portal, run)) not in ("queued", "running") and state,
+        seconds,
+        f"the end of run {run}",
+    )
 
 
 def parts(portal: Portal) -> list[Path]:
@@ -76,7 +80,10 @@ def assert_published_once(portal: Portal, run: int, before: list[Path]) -> None:
     new = [part for part in parts(portal) if part not in before]
     assert len(new) == 1, f"run {run} published {len(new)} files"
     assert duckdb.sql(f"select count(*) from '{new[0]}'").fetchone() == (50_000,)
-    succeeded = portal.query("select count(*) from jobs_jobevent where job_kind = 'run' and job_id = ? and kind = 'state' and data like '%succeeded%'", run)
+    succeeded = portal.query(
+        "select count(*) from jobs_jobevent where job_kind = 'run' and job_id = ? and kind = 'state' and data like '%succeeded%'",
+        run,
+    )
     assert succeeded == [(1,)], "a run ends once"
 
 
@@ -93,9 +100,7 @@ def test_a_run_survives_the_death_of(portal: Portal, part: str) -> None:
         run = start_run(portal)
         wait_for(lambda run=run: state_of(portal, run) != "queued", 30, f"run {run} to start")
         time.sleep(dice.uniform(0, usual * 0.9))
-        if state_of(portal, run) != "running":
-            part_pid = 0
-        elif part == "flow" and not portal.pid_of("flow"):
+        if state_of(portal, run) != "running" or (part == "flow" and not portal.pid_of("flow")):
             part_pid = 0
         else:
             part_pid = portal.kill(part)

@@ -25,7 +25,7 @@ def test_it_says_where_it_is_ready(portal: Portal) -> None:
 
 
 def test_it_asks_a_stranger_to_log_in(portal: Portal) -> None:
-    assert "/login/" in portal.login_page("/flows/")
+    assert "/login/?next=/flows/" in portal.ends_at("/flows/")
 
 
 def test_the_examples_are_there(portal: Portal) -> None:
