@@ -1,4 +1,4 @@
-"""Rows at a state, for the tests of every room. `RunFactory(failed=True)` is a run that has failed."""
+"""Rows at a state, for the tests of every room. `RunFactory(at="failed")` is a run that has failed."""
 
 from datetime import timedelta
 
@@ -66,33 +66,43 @@ class FlowVersionFactory(DjangoModelFactory):
             self.flow.save()
 
 
+def _begun(it):
+    return it.at != "queued"
+
+
+def _over(it):
+    return it.at in ("succeeded", "failed", "cancelled")
+
+
 class _JobFactory(DjangoModelFactory):
+    """`at`: queued, running, lost, succeeded, failed or cancelled; the other columns are as they are in that state."""
+
     class Meta:
         abstract = True
 
-    state = "queued"
+    class Params:
+        at = "queued"
+
+    state = factory.LazyAttribute(lambda it: "running" if it.at == "lost" else it.at)
     queue = "flows.dev"
     queued_at = factory.LazyFunction(lambda: ago(seconds=20))
     available_at = factory.SelfAttribute("queued_at")
     send_after = factory.LazyFunction(clock.now)
     requested_by = "ann"
-
-    class Params:
-        begun = factory.Trait(
-            attempt=1, fence=1, worker="worker@here", started_at=factory.LazyFunction(lambda: ago(seconds=10))
-        )
-        over = factory.Trait(begun=True, finished_at=factory.LazyFunction(clock.now))
-        running = factory.Trait(
-            begun=True, state="running", lease_expires_at=factory.LazyFunction(lambda: ago(seconds=-60))
-        )
-        lost = factory.Trait(begun=True, state="running", lease_expires_at=factory.LazyFunction(lambda: ago(seconds=5)))
-        succeeded = factory.Trait(over=True, state="succeeded", progress=1.0)
-        failed = factory.Trait(over=True, state="failed", message="It went wrong. Do it better.")
-        cancelled = factory.Trait(over=True, state="cancelled", message="Cancelled by ann.")
+    attempt = factory.LazyAttribute(lambda it: int(_begun(it)))
+    fence = factory.SelfAttribute("attempt")
+    worker = factory.LazyAttribute(lambda it: "worker@here" if _begun(it) else "")
+    started_at = factory.LazyAttribute(lambda it: ago(seconds=10) if _begun(it) else None)
+    finished_at = factory.LazyAttribute(lambda it: clock.now() if _over(it) else None)
+    lease_expires_at = factory.LazyAttribute(
+        lambda it: {"running": ago(seconds=-60), "lost": ago(seconds=5)}.get(it.at)
+    )
+    progress = factory.LazyAttribute(lambda it: float(it.at == "succeeded"))
+    message = factory.LazyAttribute(lambda it: "It went wrong. Do it better." if it.at == "failed" else "")
 
 
 class RunFactory(_JobFactory):
-    """A queued run; `running`, `lost`, `succeeded`, `failed`, `cancelled` =True put it there."""
+    """A run in dev; `at` says in which state."""
 
     class Meta:
         model = Run
@@ -134,7 +144,7 @@ class OutputFactory(DjangoModelFactory):
     class Meta:
         model = Output
 
-    run = factory.SubFactory(RunFactory, succeeded=True)
+    run = factory.SubFactory(RunFactory, at="succeeded")
     name = "small"
     path = "out/small.csv"
     rows = 3

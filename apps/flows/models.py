@@ -58,7 +58,7 @@ class FlowVersion(models.Model):
     created_by = models.CharField(max_length=200)
     created_at = models.DateTimeField(default=clock.now)
 
-    objects: ClassVar[models.Manager[FlowVersion]] = VersionQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[FlowVersion]] = VersionQuerySet.as_manager()
 
     class Meta:
         constraints = [

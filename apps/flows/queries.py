@@ -32,12 +32,9 @@ def head_for(flow: Flow | None, text: str) -> FlowVersion | None:
         flow = Flow.objects.filter(name=tree.header.name).first() if tree else None
     if flow is None:
         return None
-    return FlowVersion.objects.select_related("flow").filter(pk=_current_of(flow)).first()
-
-
-def _current_of(flow: Flow) -> int | None:
-    """As it is now: `flow` may have been read before somebody saved."""
-    return Flow.objects.values_list("current_id", flat=True).get(pk=flow.pk)
+    # As it is now: `flow` may have been read before somebody saved.
+    current = Flow.objects.filter(pk=flow.pk).values("current")
+    return FlowVersion.objects.select_related("flow").filter(pk__in=current).first()
 
 
 def test_counts(versions: Iterable[int | None]) -> dict[int, FlowTestResult]:

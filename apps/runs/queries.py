@@ -211,7 +211,7 @@ def live_counts() -> Mapping[str, dict[str, int]]:
 
 def ended_counts() -> Mapping[str, dict[str, int]]:
     """{environment: {"succeeded", "failed", "cancelled"}} of the last 24 hours, each environment there."""
-    counts = {slug: dict.fromkeys(sorted(FINAL), 0) for slug in _slugs()}
+    counts = {slug: dict.fromkeys(map(str, sorted(FINAL)), 0) for slug in _slugs()}
     rows = Run.objects.filter(finished_at__gte=clock.now() - DAY).order_by()
     for slug, state, number in rows.values_list("environment__slug", "state").annotate(number=Count("pk")):
         counts[slug][state] = number
