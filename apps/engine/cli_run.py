@@ -16,8 +16,8 @@ from types import FrameType
 from typing import Any
 
 from apps.common import clock
-from apps.common.errors import FlowControlError
 from apps.engine import cli_text, manifest
+from apps.engine.cli import UsageError
 from apps.engine.limits import GIB, MIB
 from apps.engine.process import FlowProcess
 from apps.engine.spec import RunOutcome, RunSpec
@@ -25,10 +25,6 @@ from apps.language import source
 from apps.language.diagnostics import Diagnostic
 
 KEY_PREFIX = "file-"  # of the keys of such runs: what a killed one leaves is removed by the next
-
-
-class RunRefused(FlowControlError):  # noqa: N818
-    """An argument of the run cannot be understood."""
 
 
 def run(path: Path, data: bytes, workspace: Path, arguments: argparse.Namespace) -> int:
@@ -111,7 +107,7 @@ def _params(given: list[str]) -> dict[str, str]:
     for each in given:
         name, equals, value = each.partition("=")
         if not equals or not name.strip():
-            raise RunRefused(
+            raise UsageError(
                 f"--param {each}: a name, '=' and a value are expected.", hint="For example: --param region=EU"
             )
         values[name.strip()] = value
@@ -124,7 +120,7 @@ def _moment(text: str | None) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise RunRefused(f"--now {text}: that is no time.", hint="Write it like 2026-01-01T06:00 (UTC).") from None
+        raise UsageError(f"--now {text}: that is no time.", hint="Write it like 2026-01-01T06:00 (UTC).") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
