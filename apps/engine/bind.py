@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import duckdb
 from sqlglot import exp
 
+from apps.engine.clashes import clashes
 from apps.engine.compile import DIALECT, compile_plan, quoted
 from apps.engine.types import from_duckdb, identifier, sql_type
 from apps.language.diagnostics import Diagnostic, Span
@@ -27,6 +28,9 @@ def verify(plan: Plan, connection: duckdb.DuckDBPyConnection) -> list[Diagnostic
 
     Makes temporary tables in `connection` and removes them again.
     """
+    found = list(clashes(plan))
+    if found:
+        return found
     with _empty_tables(plan, connection) as scans:
         wrong = [step for step in plan.steps if _disagreement(plan, step, len(step.operations), scans, connection)]
         return [_blamed(plan, step, scans, connection) for step in wrong]
@@ -80,7 +84,7 @@ def _disagreement(
     for column in columns:
         bound = given.get(column.name)
         if bound is None:
-            return REFUSED, f"column '{column.name}' is lost: DuckDB tells no capital from small letters in names"
+            return REFUSED, f"column '{column.name}' is lost"
         if column.type.kind is not Kind.NULL and from_duckdb(bound) != column.type:
             return MISMATCH, f"column '{column.name}' is {column.type} by the language's rules and {bound} in DuckDB"
     return None

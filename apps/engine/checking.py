@@ -3,7 +3,7 @@
 from sqlglot import exp
 
 from apps.engine.expressions import Emitter
-from apps.engine.nodes import all_of, call, is_there, when
+from apps.engine.nodes import all_of, call, count_where, is_there, when
 from apps.engine.relations import named, reference, select
 from apps.engine.types import number
 from apps.language.plan import Check
@@ -40,7 +40,7 @@ def _result(source: exp.Expression, failed: exp.Expression, total: exp.Expressio
 
 
 def _counted(source: exp.Expression, fails: exp.Expression) -> exp.Select:
-    return _result(source, call("count_if", fails), exp.Count(this=exp.Star()))
+    return _result(source, count_where(fails), exp.Count(this=exp.Star()))
 
 
 def _unique(check: Check, relation: exp.Table) -> exp.Select:

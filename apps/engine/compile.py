@@ -14,7 +14,9 @@ from sqlglot import exp
 
 from apps.engine import checking
 from apps.engine.arithmetic import is_risky
+from apps.engine.clashes import CLASH, clashes
 from apps.engine.cutting import Cut, cut, names_of, needs_of, wanted_of
+from apps.engine.errors import EngineError
 from apps.engine.expressions import Emitter, Values
 from apps.engine.pruning import Needs, expressions_of, parts_of
 from apps.engine.relations import StepBuilder, common, named, reference, scan, select, table, widen, with_ctes
@@ -30,6 +32,12 @@ DIALECT = "duckdb"
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 
 
+class NamesClash(EngineError):  # noqa: N818  as the others in errors.py
+    """Two columns differ only in capital letters."""
+
+    code = CLASH
+
+
 def compile_plan(
     plan: Plan,
     *,
@@ -43,7 +51,16 @@ def compile_plan(
     `scans` gives for each source a relation in SQL (`read_csv(…)`, a quoted table). `params` are values by name
     (Const or Python); one that is missing takes its default. `logical_time` is what `now()` says. `targets` are steps
     whose rows are to be kept whole whatever reads them.
+
+    Raises ParameterMissing for a parameter without value and default, NamesClash for columns that differ only in case.
     """
+    for clash in clashes(plan):
+        raise NamesClash(
+            clash.message[0].upper() + clash.message[1:] + ".",
+            hint=clash.hint,
+            line=clash.span.line,
+            column=clash.span.column,
+        )
     cuts = cut(plan, targets)
     values = Values.of(plan, params, logical_time)
     compiler = _Compiler(plan, values, scans, cuts, needs_of(plan, cuts, targets))

@@ -67,6 +67,11 @@ def all_of(tests: Sequence[exp.Expression]) -> exp.Expression:
     return result
 
 
+def count_where(test: exp.Expression) -> exp.Expression:
+    """How many rows pass: 0 and not null where there is none, as DuckDB's `count_if` would have it."""
+    return exp.Filter(this=exp.Count(this=exp.Star()), expression=exp.Where(this=test))
+
+
 def is_null(value: exp.Expression) -> exp.Expression:
     return exp.Is(this=wrap(value), expression=exp.Null())
 

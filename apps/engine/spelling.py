@@ -18,6 +18,7 @@ from apps.engine.nodes import (
     binary,
     call,
     constant,
+    count_where,
     is_null,
     is_there,
     strict,
@@ -396,7 +397,7 @@ DUCKDB: dict[str, Spelling] = {
     "hash64": _hash64,
     # aggregates
     "count": _count,
-    "count_if": named("count_if"),
+    "count_if": lambda node, args: count_where(args[0]),
     "count_distinct": _count_distinct,
     "sum": named("sum"),
     "mean": named("avg"),
