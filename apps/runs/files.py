@@ -1,11 +1,12 @@
 """An output's file, opened so that nothing outside its workspace can be read, whatever stands there now."""
 
+import asyncio
 import contextlib
 import os
 import stat
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -14,6 +15,7 @@ from apps.common.errors import FlowControlError
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe put in its place must not hang us
 _MOST_DEPTH = 20
+_PIECE_BYTES = 256 * 1024
 
 
 class OutputMissingError(FlowControlError):
@@ -61,6 +63,15 @@ def _open(workspace: Path, path: str) -> tuple[int, str]:
         os.close(handle)
         raise OutputMissingError(f"{path} is neither a file nor a folder any more.")
     return handle, parts[-1]
+
+
+async def chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
+    """The file piece by piece, read beside the event loop, closed at the end or when nobody listens any more."""
+    try:
+        while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
+            yield piece
+    finally:
+        file.close()
 
 
 @contextlib.contextmanager

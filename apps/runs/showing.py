@@ -1,10 +1,11 @@
 """A run's rows as its page shows them: steps beside the graph, the sentence of what went wrong, log lines."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.urls import reverse
 from django.utils import timezone
 
@@ -20,6 +21,7 @@ from apps.runs import files
 from apps.runs.models import Output, Run, StepRun
 
 KIND = "run"  # of the job's events
+LOG_PIECE = 1000  # events that are read at once for a download
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +146,21 @@ def newest_lines(run: Run, most: int) -> list[Line]:
     return [_line(event) for event in events][::-1]
 
 
-def log_text(run: Run) -> Iterator[str]:
-    """The whole log as lines of text, with times in UTC."""
-    for event in _lines(run).order_by("seq").iterator(chunk_size=1000):
-        line = _line(event)
-        text = line.message.replace("\n", "\n    ")
-        yield f"{line.at:%Y-%m-%dT%H:%M:%S.%fZ} {line.level.upper():7} {line.step or '-'} {text}\n"
+async def log_text(run: Run) -> AsyncIterator[str]:
+    """The whole log as lines of text, with times in UTC, read piece by piece."""
+    last = 0
+    while events := await sync_to_async(_events_after)(run, last):
+        yield "".join(_as_text(_line(event)) for event in events)
+        last = events[-1].seq
+
+
+def _events_after(run: Run, last: int) -> list[JobEvent]:
+    return list(_lines(run).filter(seq__gt=last).order_by("seq")[:LOG_PIECE])
+
+
+def _as_text(line: Line) -> str:
+    text = line.message.replace("\n", "\n    ")
+    return f"{line.at:%Y-%m-%dT%H:%M:%S.%fZ} {line.level.upper():7} {line.step or '-'} {text}\n"
 
 
 def _lines(run: Run) -> Any:

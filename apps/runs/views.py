@@ -1,12 +1,15 @@
 """Pages of runs: the list, one run live, its outputs, and the form that starts one."""
 
 import mimetypes
+import os
+from collections.abc import AsyncIterator
 from typing import Any
 
 from django.contrib import messages
-from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import content_disposition_header
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -195,20 +198,24 @@ def download_output(request: HttpRequest, pk: int, output: int) -> HttpResponseB
     except files.OutputMissingError as error:
         messages.error(request, f"{error.message} {error.hint}")
         return redirect("runs:output", pk, output)
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    response = FileResponse(file, as_attachment=True, filename=name, content_type=kind)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+    length = os.fstat(file.fileno()).st_size
+    return _attachment(files.chunks(file), name, mimetypes.guess_type(name)[0] or "application/octet-stream", length)
 
 
 @require_GET
 @policy.guard("runs.view")
-def download_log(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+def download_log(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Every line of the log, as text."""
-    run = _run(pk)
-    response = StreamingHttpResponse(showing.log_text(run), content_type="text/plain; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="run-{pk}.log"'
+    return _attachment(showing.log_text(_run(pk)), f"run-{pk}.log", "text/plain; charset=utf-8")
+
+
+def _attachment(chunks: AsyncIterator[Any], name: str, kind: str, length: int | None = None) -> StreamingHttpResponse:
+    """A download that is never shown as a page, and never held in memory as a whole."""
+    response = StreamingHttpResponse(chunks, content_type=kind)
+    response.headers["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=name) or ""
     response.headers["X-Content-Type-Options"] = "nosniff"
+    if length is not None:
+        response.headers["Content-Length"] = str(length)
     return response
 
 
