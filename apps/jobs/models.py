@@ -27,6 +27,9 @@ class JobQuerySet(models.QuerySet[Any]):
         return self.running().filter(lease_expires_at__lt=moment())
 
 
+JobManager = models.Manager.from_queryset(JobQuerySet)
+
+
 class Job(models.Model):
     """Leased, fenced, reconciled work. A subclass's Meta inherits `Job.Meta`, and its room registers a JobKind.
 
@@ -69,7 +72,7 @@ class Job(models.Model):
     # The number of the newest JobEvent; the row's lock hands the numbers out.
     event_seq = models.BigIntegerField(default=0)
 
-    objects = JobQuerySet.as_manager()
+    objects = JobManager()
 
     class Meta:
         abstract = True

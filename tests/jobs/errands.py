@@ -5,6 +5,7 @@ Its table belongs to an app that is not installed, so no other room's test and n
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.db import connection, models
@@ -57,6 +58,13 @@ KIND = JobKind(
     view_action="errands.view",
     environment=lambda errand: "dev",
 )
+
+
+def time_of(field: str) -> datetime:
+    """A time of the only errand there is, as its row has it."""
+    at: datetime | None = Errand.objects.values_list(field, flat=True).get()
+    assert at, f"{field} is not set"
+    return at
 
 
 def create_tables() -> None:
