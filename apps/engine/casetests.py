@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import batched
+from itertools import batched, groupby
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -14,11 +14,10 @@ from apps.common.errors import FlowControlError
 from apps.engine import lookups
 from apps.engine.compile import DIALECT, compile_plan, quoted
 from apps.engine.relations import reference, select, table
-from apps.engine.rows import Row, differences, fetchable, frozen, grid, same
+from apps.engine.rows import Row, differences, fetchable, frozen, grid
 from apps.engine.stages import CompiledFlow, Stage
 from apps.engine.types import identifier, literal, sql_type
-from apps.language.plan import Plan, TestCase, TestTable
-from apps.language.types import Type
+from apps.language.plan import ColumnRef, Plan, Schema, SortBy, StepTable, TestCase, TestTable
 
 SHOWN_ROWS = 10  # of each kind, in a message
 _ROWS_A_STATEMENT = 500
@@ -75,7 +74,7 @@ def _compare(plan: Plan, case: TestCase, connection: duckdb.DuckDBPyConnection) 
     flow = compile_plan(tested, params=values, logical_time=logical_time(plan), scans=scans, targets=targets)
     for stage in flow.stages:
         _materialize(connection, stage)
-    return [problem for expected in case.then if (problem := _difference(connection, flow, expected))]
+    return [problem for expected in case.then if (problem := _difference(connection, tested, flow, expected))]
 
 
 def _restricted(plan: Plan, targets: Collection[str]) -> Plan:
@@ -121,25 +120,56 @@ def _materialize(connection: duckdb.DuckDBPyConnection, stage: Stage) -> None:
         raise
 
 
-def _difference(connection: duckdb.DuckDBPyConnection, flow: CompiledFlow, expected: TestTable) -> str:
+def _difference(connection: duckdb.DuckDBPyConnection, plan: Plan, flow: CompiledFlow, expected: TestTable) -> str:
     """What differs, in words and as a table; empty if nothing does."""
     stage = next(stage for stage in flow.stages if stage.step == expected.name)
-    columns = [fetchable(reference(column.name), column.type) for column in expected.columns]
-    sql = select(columns, table(stage.table, "l")).sql(DIALECT)
-    kinds = [column.type for column in expected.columns]
-    actual = [_frozen(row, kinds) for row in connection.execute(sql).fetchall()]
-    wanted = [_frozen(row, kinds) for row in expected.rows]
+    step = next(step for step in plan.steps if step.name == expected.name)
+    keys = _sort_columns(step)
     names = [column.name for column in expected.columns]
+    actual = _fetched(connection, stage, expected.columns)
+    wanted = [_frozen(row, expected.columns) for row in expected.rows]
     missing, unexpected = differences(wanted, actual)
     if missing or unexpected:
         return _told(expected.name, names, missing, unexpected)
-    if stage.ordered and not same(tuple(wanted), tuple(actual)):
-        return _told_order(expected.name, names, wanted, actual)
+    if step.ordered:
+        ties = _runs(_fetched(connection, stage, keys)) if keys else [1] * len(actual)
+        first = _first_out_of_order(wanted, actual, ties)
+        if first is not None:
+            return _told_order(expected.name, names, wanted[first:], actual[first:], first + 1)
     return ""
 
 
-def _frozen(row: Row, kinds: list[Type]) -> Row:
-    return tuple(frozen(value, kind) for value, kind in zip(row, kinds, strict=True))
+def _fetched(connection: duckdb.DuckDBPyConnection, stage: Stage, columns: Schema) -> list[Row]:
+    chosen = [fetchable(reference(column.name), column.type) for column in columns]
+    rows = connection.execute(select(chosen, table(stage.table, "l")).sql(DIALECT)).fetchall()
+    return [_frozen(row, columns) for row in rows]
+
+
+def _sort_columns(step: StepTable) -> Schema:
+    """The columns that a step is sorted by in its end, if it has them all; none if it sorts by what is not there."""
+    last = next((operation for operation in reversed(step.operations) if isinstance(operation, SortBy)), None)
+    names = [key.value.name for key in last.keys if isinstance(key.value, ColumnRef)] if last else []
+    found = tuple(column for column in step.columns if column.name in names)
+    return found if last and len(found) == len(last.keys) else ()
+
+
+def _runs(keys: list[Row]) -> list[int]:
+    """How many rows each stretch of equal keys has."""
+    return [len(list(rows)) for _, rows in groupby(keys)]
+
+
+def _first_out_of_order(wanted: list[Row], actual: list[Row], ties: list[int]) -> int | None:
+    """The place from which the order differs. Rows that tie in the sort may come in any order."""
+    place = 0
+    for length in ties:
+        if any(differences(wanted[place : place + length], actual[place : place + length])):
+            return place
+        place += length
+    return None
+
+
+def _frozen(row: Row, columns: Schema) -> Row:
+    return tuple(frozen(value, column.type) for value, column in zip(row, columns, strict=True))
 
 
 def _told(step: str, names: list[str], missing: list[Row], unexpected: list[Row]) -> str:
@@ -154,11 +184,9 @@ def _told(step: str, names: list[str], missing: list[Row], unexpected: list[Row]
     return "\n".join(lines)
 
 
-def _told_order(step: str, names: list[str], wanted: list[Row], actual: list[Row]) -> str:
-    first = next(place for place, pair in enumerate(zip(wanted, actual, strict=True)) if not same(*pair))
-    marked = [("-", row) for row in wanted[first : first + SHOWN_ROWS]]
-    marked += [("+", row) for row in actual[first : first + SHOWN_ROWS]]
-    head = f"{step}: the right rows in another order, from row {first + 1} on (- expected, + computed)"
+def _told_order(step: str, names: list[str], wanted: list[Row], actual: list[Row], first: int) -> str:
+    marked = [("-", row) for row in wanted[:SHOWN_ROWS]] + [("+", row) for row in actual[:SHOWN_ROWS]]
+    head = f"{step}: the right rows in another order, from row {first} on (- expected, + computed)"
     return f"{head}\n{grid(names, marked)}"
 
 
