@@ -6,13 +6,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`kind` is user, system or cli."""
+    """`kind` is user, system, cli (somebody at a terminal without an account) or anonymous (not logged in)."""
 
     name: str
     kind: str = "user"
 
 
 SYSTEM = Actor("system", "system")
+ANONYMOUS = Actor("anonymous", "anonymous")
 
 
 def actor_of(by: Any) -> Actor:
@@ -21,4 +22,4 @@ def actor_of(by: Any) -> Actor:
         return SYSTEM
     if isinstance(by, Actor):
         return by
-    return Actor(by.get_username())
+    return Actor(by.get_username()) if getattr(by, "is_authenticated", True) else ANONYMOUS
