@@ -27,7 +27,7 @@ from apps.runs.models import Run
 @policy.guard("portal.view")
 def overview(request: HttpRequest) -> HttpResponse:
     """How it goes: figures, what needs attention, recent runs, flows."""
-    live = runs.live()
+    live, days = runs.live(), runs.per_day()
     return render(
         request,
         "portal/overview.html",
@@ -36,7 +36,7 @@ def overview(request: HttpRequest) -> HttpResponse:
             "live": live,
             "day": runs.last_day(),
             "notices": _notices(live.queued),
-            "chart": chart.bars(runs.per_day()),
+            "chart": chart.bars(days) if any(day.total for day in days) else "",
             "attention": [_attention(run) for run in runs.troubled()],
             "runs": queries.recent_runs(),
             "flows": queries.strips(),
@@ -88,10 +88,8 @@ def environments(request: HttpRequest) -> HttpResponse:
 def audit(request: HttpRequest) -> HttpResponse:
     """Every change, newest first."""
     query = request.GET.get("q", "").strip().replace("\0", "")
-    shown = page(queries.audit_rows(query), request.GET, key="pk", size=100)
-    events = [
-        {"row": row, "detail": json.dumps(row.detail, ensure_ascii=False) if row.detail else ""} for row in shown.rows
-    ]
+    shown = page(queries.audit_rows(query), request.GET, key="seq", size=100)
+    events = [(row, json.dumps(row.detail, ensure_ascii=False) if row.detail else "") for row in shown.rows]
     context = {"title": "Audit", "events": events, "page": shown, "filters": {"q": query}}
     return render(request, "portal/audit.html", context)
 

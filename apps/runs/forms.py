@@ -55,12 +55,12 @@ class RunForm(forms.Form):
 
 
 def _field(parameter: ParameterWords) -> forms.Field:
-    default = f"Left empty: {parameter.default}." if parameter.default else ""
-    hints = [_FORMS_OF.get(parameter.type, ""), parameter.limits if not parameter.choices else "", default]
+    default = f"left empty, it is {parameter.default}" if parameter.default else ""
+    hints = [_FORMS_OF.get(parameter.type, ""), parameter.limits, default]
     words = "; ".join(hint for hint in hints if hint)
     field: forms.Field
     if choices := parameter.choices or (("true", "false") if parameter.type == "bool" else ()):
-        empty = [("", f"default: {parameter.default}")] if parameter.default else [("", "choose")]
+        empty = [("", f"{parameter.default} (default)")] if parameter.default else [("", "choose")]
         field = forms.ChoiceField(choices=[*empty, *((each, each) for each in choices)])
         words = ""
     else:
