@@ -122,9 +122,13 @@ def _show_duration(value: timedelta) -> str:
     return f"{value // UNITS['ms']}ms"
 
 
+def shortened(text: str) -> str:
+    """A text as a message can hold it."""
+    return text if len(text) <= 40 else text[:40] + "…"
+
+
 def _not(text: str, type_: Type) -> LiteralError:
-    shown = text if len(text) <= 40 else text[:40] + "…"
-    return LiteralError(f"'{shown}' is not a value of type {type_}", _HINTS.get(type_.kind, ""))
+    return LiteralError(f"'{shortened(text)}' is not a value of type {type_}", _HINTS.get(type_.kind, ""))
 
 
 def _bool(text: str, type_: Type) -> bool:
@@ -138,7 +142,9 @@ def _int(text: str, type_: Type) -> int:
         raise _not(text, type_)
     value = int(text.replace("_", "")[:100])
     if not INT_MIN <= value <= INT_MAX:
-        raise LiteralError(f"'{text}' is too large for an int", "an int has 64 bits; a decimal(38, 0) holds more")
+        raise LiteralError(
+            f"'{shortened(text)}' is too large for an int", "an int has 64 bits; a decimal(38, 0) holds more"
+        )
     return value
 
 
@@ -157,7 +163,7 @@ def _decimal(text: str, type_: Type) -> Decimal:
     if value is None:
         whole = type_.precision - type_.scale
         raise LiteralError(
-            f"'{text}' does not fit {type_}",
+            f"'{shortened(text)}' does not fit {type_}",
             f"{type_} has {whole} digit{'s' * (whole != 1)} before the point and {type_.scale} after it",
         )
     return value

@@ -124,12 +124,12 @@ class Expressions:
         value = -value if negative else value
         if isinstance(value, int) and not INT_MIN <= value <= INT_MAX:
             hint = "an int has 64 bits; written with a point (`….0`) it is a decimal of up to 38 digits"
-            return self.error(place, "E310", f"{_short(expr.text)} is too large for an int", expr.span, hint)
+            return self.error(place, "E310", f"{values.shortened(expr.text)} is too large for an int", expr.span, hint)
         if isinstance(value, Decimal) and type_of_decimal(value).precision > MAX_PRECISION:
             hint = "written with an exponent (`1e40`) it is a double, which rounds"
-            return self.error(place, "E310", f"{_short(expr.text)} has more than 38 digits", expr.span, hint)
+            return self.error(place, "E310", f"{values.shortened(expr.text)} has more than 38 digits", expr.span, hint)
         if isinstance(value, float) and value in (float("inf"), float("-inf")):
-            return self.error(place, "E310", f"{_short(expr.text)} is too large for a double", expr.span)
+            return self.error(place, "E310", f"{values.shortened(expr.text)} is too large for a double", expr.span)
         return p.Const(type_of_value(value), value, span=expr.span)
 
     def _moment(self, expr: t.Moment | t.Duration, place: Place) -> p.Expression:
@@ -331,10 +331,6 @@ class Expressions:
             hint = "fns that use an argument several times grow when they call each other: derive a column between"
             self.findings.error("E419", "the fns of this flow expand to too large an expression", span, hint)
         return self._expanded < MAX_EXPANSION
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:40] + "…"
 
 
 _RULES: dict[type, Callable[[Expressions, Any, Place], Work]] = {

@@ -1,10 +1,11 @@
 """Writes docs/reference/functions.md from the registry: `python -m apps.language.functions.reference > …`."""
 
 import sys
+from textwrap import fill
 
-from apps.language.functions import SECTIONS, Spec
+from apps.language.functions import CALLED_OPERATORS, SECTIONS, Example, Spec
 from apps.language.functions.examples import TABLE
-from apps.language.functions.spec import Section
+from apps.language.functions.spec import ERROR, Section
 
 _HEAD = """\
 # Functions and operators
@@ -12,10 +13,10 @@ _HEAD = """\
 Written from the registry in `apps/language/functions/`; each example is run on each engine by the tests. An empty
 value is null, texts in a value are shown without quotes, `""` is the empty text.
 
-`name?` may be left out, `name…` may be given several times, `name!` has to be written out as a literal. `T` is any type, the
-same wherever it stands in a call; `O` is the same for types that have an order (all but lists, structs and json).
-An int becomes a decimal or a double by itself where one is needed, a decimal a double, a date a timestamp; nothing
-else changes its type unless it is told to.
+`name?` may be left out, `name…` may be given several times, `name!` has to be written out as a literal. `T` is any
+type, the same wherever it stands in a call; `O` is the same for types that have an order (all but lists, structs and
+json). An int becomes a decimal or a double by itself where one is needed, a decimal a double, a date a timestamp;
+nothing else changes its type unless it is told to.
 """
 _NOTES = {
     "aggregate": f"""\
@@ -39,33 +40,31 @@ def page() -> str:
 
 def _section(section: Section) -> str:
     note = _NOTES.get(section.kind, "")
-    entries = "\n".join(_entry(spec) for spec in section.specs)
+    # `cast` and `try_cast` are what a plan has for `to_…` and `try_…`: nobody writes them.
+    entries = "\n".join(_entry(spec) for spec in section.specs if spec.written or spec.kind != "operator")
     return f"## {section.topic}\n\n{note + chr(10) if note else ''}{entries}"
 
 
 def _entry(spec: Spec) -> str:
-    title = spec.written or f"{spec.name}"
-    shapes = "" if spec.written and not _is_called(spec) else _shapes(spec)
-    later = "" if spec.supported else " Not supported yet (E907)."
-    text = f"### `{title}`\n\n{shapes}{spec.doc}{later} Null: {spec.nulls}.\n"
+    later = " Not supported yet (E907)." if not spec.supported else ""
+    doc = fill(f"{spec.doc}{later} Nulls: {spec.nulls}.", 118, break_long_words=False, break_on_hyphens=False)
+    text = f"### `{spec.written or spec.name}`\n\n```\n{_shapes(spec)}\n```\n\n{doc}\n"
     if not spec.examples:
         return text
     rows = [f"| {_code(_shown(example))} | {_value(example.value)} |" for example in spec.examples]
     return text + "\n| example | value |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 
-def _is_called(spec: Spec) -> bool:
-    return not spec.written
-
-
 def _shapes(spec: Spec) -> str:
-    lines = [shape.text.replace("?!:", "?!:").replace("...", "…") for shape in spec.shapes]
-    return "```\n" + "\n".join(lines) + "\n```\n\n"
+    """How it is called; of an operator, which is written otherwise, its types."""
+    lines = [shape.text.replace("...", "…") for shape in spec.shapes]
+    if spec.written and spec.name not in CALLED_OPERATORS:
+        lines = [line[len(spec.name) :] for line in lines]
+    return "\n".join(lines)
 
 
-def _shown(example: object) -> str:
-    expression, order = getattr(example, "expression", ""), getattr(example, "order", "id")
-    return expression if order == "id" else f"{expression} (order {order})"
+def _shown(example: Example) -> str:
+    return example.expression if example.order == "id" else f"{example.expression} (order {example.order})"
 
 
 def _code(text: str) -> str:
@@ -75,7 +74,7 @@ def _code(text: str) -> str:
 def _value(value: str) -> str:
     if value == "":
         return "null"
-    return value if value == "an error" else _code(value.replace("\\|", "|"))
+    return value if value == ERROR else _code(value.replace("\\|", "|"))
 
 
 if __name__ == "__main__":
