@@ -214,7 +214,7 @@ class _Execution:
             raise
         seconds = time.monotonic() - started
         profile = read_profile(connection.get_profiling_information("json"))
-        if stage.table:
+        if stage.table and stage.fits_parquet:
             relation = f"read_parquet({sources.quote(str(written))}, hive_partitioning = false)"
             connection.execute(f"CREATE TEMP VIEW {sources.identifier(stage.table)} AS FROM {relation}").fetchall()
         self._note_stage(stage, profile, rows, seconds)
@@ -227,8 +227,13 @@ class _Execution:
 
     def _copy(self, connection: duckdb.DuckDBPyConnection, stage: Stage, sink: StagedSink | None, written: Path) -> int:
         def copy(sql: str) -> int:
-            checkpoint = f"COPY ({sql}) TO {sources.quote(str(written))} (FORMAT parquet)"
-            return int(connection.execute(sink.copy_sql(sql) if sink else checkpoint).fetchall()[0][0])
+            if sink is not None:
+                statement = sink.copy_sql(sql)
+            elif stage.fits_parquet:
+                statement = f"COPY ({sql}) TO {sources.quote(str(written))} (FORMAT parquet)"
+            else:
+                statement = f"CREATE TEMP TABLE {sources.identifier(stage.table)} AS {sql}"
+            return int(connection.execute(statement).fetchall()[0][0])
 
         try:
             return copy(stage.sql)

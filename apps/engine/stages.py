@@ -11,6 +11,7 @@ from typing import Literal
 
 from apps.language.diagnostics import Span
 from apps.language.plan import Check, Schema, SinkTable
+from apps.language.types import Kind, Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,17 @@ class Stage:
     )
     sink: SinkTable | None = None
     probes: tuple[LookupProbe, ...] = ()
+
+    @property
+    def fits_parquet(self) -> bool:
+        """Whether a parquet file keeps the rows as they are. It cuts durations to milliseconds: then a temporary table
+        called `table` has to hold them."""
+        return not any(_has_duration(column.type) for column in self.columns)
+
+
+def _has_duration(type_: Type) -> bool:
+    parts = [type_.item] if type_.item else [field for _, field in type_.fields]
+    return type_.kind is Kind.DURATION or any(_has_duration(part) for part in parts)
 
 
 @dataclass(frozen=True, slots=True)

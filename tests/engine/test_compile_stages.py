@@ -228,6 +228,20 @@ def test_a_long_flow_is_cut_before_duckdb_loses_its_way() -> None:
     assert rows[f"s{LONGEST - 1}"][0][0] == LONGEST + 1
 
 
+def test_durations_are_not_trusted_to_parquet() -> None:
+    flow = compiled(
+        planned("""flow f
+        source x = csv("x.csv") { columns: { a: timestamp, b: timestamp } }
+        step gaps = x | derive gap = b - a
+        step a = gaps | select a
+        step late = gaps | where gap > 1ms | group { n = count() }
+        sink a -> csv("a.csv")
+        sink late -> csv("l.csv")
+    """)
+    )
+    assert [stage.fits_parquet for stage in flow.stages] == [False, True, True]
+
+
 @pytest.mark.parametrize("depth", [150, 195])
 def test_an_expression_as_deep_as_the_language_allows_is_compiled(depth: int) -> None:
     flow = compiled(
