@@ -93,6 +93,11 @@ def kept(workspace: Path, run_key: str, name: str) -> Preview | None:
         return None
 
 
+def is_kept(workspace: Path, run_key: str, name: str) -> bool:
+    """Whether the run has kept rows of the step."""
+    return _place(workspace, run_key, name).is_file()
+
+
 def _place(workspace: Path, run_key: str, name: str) -> Path:
     safe = "".join(letter if letter.isalnum() or letter in "_-" else f"%{ord(letter):x}" for letter in name)
     return manifest.run_folder(workspace, run_key) / "preview" / f"{safe}.json"
