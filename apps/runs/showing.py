@@ -36,7 +36,7 @@ class StepWords:
     state: str
     rows: int | None = None
     seconds: float | None = None
-    pk: int = 0  # of its row, 0 where it has none
+    has_rows: bool = False  # the run has kept its first rows
 
     @property
     def time(self) -> str:
@@ -87,10 +87,14 @@ def steps(run: Run, drawn: Graph) -> list[StepWords]:
         if state in (State.QUEUED, State.RUNNING) and run.is_final:
             state = "skipped"  # its row was written by a worker that did not live to end it
         words = (node.id, node.name, node.kind, node.label, node.detail, state)
-        found.append(StepWords(*words, row.rows, row.seconds, row.pk) if row else StepWords(*words))
+        found.append(StepWords(*words, row.rows, row.seconds, _has_rows(run, row)) if row else StepWords(*words))
     for id_, row in rows.items():  # a step that the text, read today, does not show
-        found.append(StepWords(id_, row.name, row.kind, row.name, "", row.state, row.rows, row.seconds, row.pk))
+        found.append(StepWords(id_, row.name, row.kind, row.name, "", row.state, row.rows, row.seconds))
     return found
+
+
+def _has_rows(run: Run, step: StepRun) -> bool:
+    return step.kind != "sink" and preview.is_kept(run.environment.workspace, run.key, step.name)
 
 
 def _node(step: StepRun) -> str:

@@ -13,7 +13,7 @@ urlpatterns = [
     path("runs/<int:pk>/cancel/", views.cancel_run, name="cancel"),
     path("runs/<int:pk>/rerun/", views.rerun, name="rerun"),
     path("runs/<int:pk>/log/", views.download_log, name="log"),
-    path("runs/<int:pk>/steps/<int:step>/", views.show_step, name="step"),
+    path("runs/<int:pk>/steps/<str:name>/", views.show_step, name="step"),
     path("runs/<int:pk>/outputs/<int:output>/", views.show_output, name="output"),
     path("runs/<int:pk>/outputs/<int:output>/download/", views.download_output, name="download"),
 ]

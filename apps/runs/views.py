@@ -174,9 +174,10 @@ def show_output(request: HttpRequest, pk: int, output: int) -> HttpResponse:
 
 @require_GET
 @policy.guard("runs.view")
-def show_step(request: HttpRequest, pk: int, step: int) -> HttpResponse:
+def show_step(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     """The first rows that a step gave in this run."""
-    run, found = _run(pk), get_object_or_404(StepRun, pk=step, run_id=pk)
+    run = _run(pk)
+    found = get_object_or_404(StepRun.objects.exclude(kind="sink"), run=run, name=name)
     context = {
         "title": f"Run #{pk}",
         "page_title": f"{found.name} of run #{pk}",
