@@ -10,7 +10,6 @@ from apps.language.checking.findings import Findings, closest, guess, listing
 from apps.language.checking.places import Relation
 from apps.language.checking.schemas import SchemaReader, SchemaUnavailable
 from apps.language.diagnostics import Span
-from apps.language.functions.conversion import UNKNOWN
 from apps.language.types import Kind, Type
 
 KINDS = ("csv", "jsonl", "parquet")
@@ -45,6 +44,11 @@ SINK_OPTIONS: Mapping[str, Readers] = {
         "compression": o.choice("zstd", "snappy", "gzip", "uncompressed"),
         "row_group_size": o.whole_number(2048, 10_000_000),
     },
+}
+_UNFIT: Mapping[str, tuple[Kind, ...]] = {
+    "csv": (Kind.LIST, Kind.STRUCT, Kind.DURATION),
+    "jsonl": (Kind.DURATION,),
+    "parquet": (),
 }
 _SINK_COMMON = ("mode", "partition_by", "key")
 _MODES = ("replace", "append", "merge", "error_if_exists")
@@ -82,21 +86,21 @@ class Endpoints:
         """The columns that are written out; None if they are left to the file."""
         for option in source.options:
             if option.key == "columns" and isinstance(option.value, t.ColumnsMap):
-                return self._columns(option.value)
+                return self._columns(option.value, source.endpoint.kind)
             if option.key == "columns":
                 hint = "columns: { id: int, name: text }"
                 self.findings.error("E402", "columns: names with types are needed", option.value.span, hint)
                 return None
         return None
 
-    def _columns(self, written: t.ColumnsMap) -> p.Schema:
+    def _columns(self, written: t.ColumnsMap, kind: str) -> p.Schema:
         columns: dict[str, Type] = {}
         for name, type_, span in written.columns:
             if name in columns:
                 self.findings.error("E208", f"column '{name}' is given twice", span, "keep one of the two")
-            if type_.kind in (Kind.NULL, Kind.DURATION):
-                self.findings.error("E402", f"a file has no columns of type {type_}", span, "read it as int or text")
-            columns[name] = UNKNOWN if type_.kind is Kind.NULL else type_
+            if type_.kind in _UNFIT.get(kind, ()):
+                self.findings.error("E402", f"a {kind} file has no columns of type {type_}", span, "read it as text")
+            columns[name] = type_
         if not columns:
             self.findings.error("E402", "columns: at least one is needed", written.span, "or leave them to the file")
         return tuple(p.Column(*pair) for pair in columns.items())
@@ -184,15 +188,11 @@ class Endpoints:
             self.findings.error("E208", f"column '{name.name}' is given twice", name.span)
 
     def _fits_kind(self, sink: t.Sink, kind: str, relation: Relation) -> None:
-        """A csv has no lists, and no file has durations."""
+        """A csv has no lists, and only parquet has durations."""
         for column in relation.columns:
-            unfit = column.type.kind is Kind.DURATION or (
-                kind == "csv" and column.type.kind in (Kind.LIST, Kind.STRUCT)
-            )
-            if unfit:
-                hint = (
-                    "seconds_between(…) gives a number" if column.type.kind is Kind.DURATION else "use jsonl or parquet"
-                )
+            if column.type.kind in _UNFIT[kind]:
+                is_wait = column.type.kind is Kind.DURATION
+                hint = "use parquet, or a number: seconds_between(…)" if is_wait else "use jsonl or parquet"
                 message = f"column '{column.name}' of type {column.type} cannot be written to {kind}"
                 self.findings.error("E423", message, sink.span, hint)
 
