@@ -1,6 +1,6 @@
 # Each target makes what it needs; all of them can be run again at any time.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format
+.PHONY: help setup run test kills lint format
 
 PYTHON := .venv/bin/python
 STAMP := .venv/.synced
@@ -18,6 +18,9 @@ run: setup  ## start the portal on http://localhost:8080 (APP_PORT=… for anoth
 
 test: setup  ## run the tests (ARGS=… goes to pytest)
 	@$(PYTHON) -m pytest $(ARGS)
+
+kills: setup  ## the long form of the kill tests: 20 deaths of each part (KILLS=… for more)
+	@KILLS=$${KILLS:-20} $(PYTHON) -m pytest tests/stack/test_kills.py -s $(ARGS)
 
 lint: setup  ## check style, types, floors and that migrations are complete
 	@sh .make/lint.sh

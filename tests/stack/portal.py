@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -44,6 +46,7 @@ class Portal:
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    _browser: urllib.request.OpenerDirector | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -174,6 +177,23 @@ class Portal:
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:
             address: str = answer.url
             return address
+
+    def page(self, path: str) -> str:
+        """A page as the first admin sees it, without JavaScript."""
+        if self._browser is None:
+            self._browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            form = self._read(f"{self.url}/admin/login/")
+            token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
+            assert token is not None
+            fields = {"username": "admin", "password": PASSWORD, "next": "/", "csrfmiddlewaretoken": token[1]}
+            self._read(f"{self.url}/admin/login/", urllib.parse.urlencode(fields).encode())
+        return self._read(self.url + path)
+
+    def _read(self, address: str, data: bytes | None = None) -> str:
+        assert self._browser is not None
+        with self._browser.open(address, data, timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
 
     def get(self, path: str) -> int:
         try:

@@ -5,6 +5,7 @@ The short form is in the suite; `make kills` runs the long one (KILLS=20 for eac
 
 import os
 import random
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,7 +80,7 @@ def parts(portal: Portal) -> list[Path]:
 def assert_published_once(portal: Portal, run: int, before: list[Path]) -> None:
     new = [part for part in parts(portal) if part not in before]
     assert len(new) == 1, f"run {run} published {len(new)} files"
-    assert duckdb.sql(f"select count(*) from '{new[0]}'").fetchone() == (50_000,)
+    assert duckdb.sql(f"select count(*) from '{new[0]}'").fetchall() == [(50_000,)]
     succeeded = portal.query(
         "select count(*) from jobs_jobevent where job_kind = 'run' and job_id = ? and kind = 'state' and data like '%succeeded%'",
         run,
@@ -95,14 +96,62 @@ def test_a_run_survives_the_death_of(portal: Portal, part: str) -> None:
     began = time.monotonic()
     assert end_of(portal, start_run(portal)) == "succeeded"
     usual = time.monotonic() - began
+    struck = 0
     for _ in range(KILLS):
         before = parts(portal)
         run = start_run(portal)
-        wait_for(lambda run=run: state_of(portal, run) != "queued", 30, f"run {run} to start")
-        time.sleep(dice.uniform(0, usual * 0.9))
-        if state_of(portal, run) != "running" or (part == "flow" and not portal.pid_of("flow")):
-            part_pid = 0
-        else:
-            part_pid = portal.kill(part)
-        assert end_of(portal, run) == "succeeded", f"killed {part} ({part_pid})"
+        wait_for(lambda run=run: state_of(portal, run) != "queued", 60, f"run {run} to start")
+        time.sleep(dice.uniform(0, usual * 0.8))
+        struck += state_of(portal, run) == "running"
+        if part != "flow" or portal.pid_of("flow"):
+            portal.kill(part)
+        assert end_of(portal, run) == "succeeded"
         assert_published_once(portal, run, before)
+    print(
+        f"{KILLS} deaths of the {part}, {struck} in the middle of a run: each run ended once, its output is there once"
+    )
+    assert struck
+
+
+@pytest.mark.kill
+@pytest.mark.slow
+def test_a_worker_that_slept_through_its_lease_publishes_nothing(portal: Portal) -> None:
+    """Stopped, not killed: it wakes up believing that the run is still its own."""
+    before = parts(portal)
+    run = start_run(portal)
+    worker = portal.pid_of("worker")
+    child = wait_for(lambda: portal.pid_of("flow"), 60, "the flow's process")
+    for pid in (worker, child):
+        os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: state_of(portal, run) == "queued", 30, "the run to be taken from the sleeper")
+    wait_for(
+        lambda: "No worker is alive" in portal.page(f"/runs/{run}/"), 30, "the page to say that no worker is alive"
+    )
+    for pid in (child, worker):
+        os.kill(pid, signal.SIGCONT)
+    assert end_of(portal, run) == "succeeded"
+    assert_published_once(portal, run, before)
+
+
+@pytest.mark.kill
+@pytest.mark.slow
+def test_with_the_usual_lease_the_page_tells_the_truth_within_fifteen_seconds(tmp_path: Path) -> None:
+    portal = Portal(tmp_path).start()
+    try:
+        load(portal)
+        run = start_run(portal)
+        wait_for(lambda: portal.pid_of("flow"), 60, "the flow's process")
+        portal.page(f"/runs/{run}/")
+        portal.kill("worker")
+        killed = time.monotonic()
+
+        def told() -> bool:
+            ((attempt, state),) = portal.query("select attempt, state from runs_run where id = ?", run)
+            return attempt > 1 or state != "running" or 'data-state="lost"' in portal.page(f"/runs/{run}/")
+
+        wait_for(told, 30, "the page to stop saying that the dead worker is at work")
+        assert time.monotonic() - killed < 15
+        assert end_of(portal, run) == "succeeded"
+        assert_published_once(portal, run, [])
+    finally:
+        portal.stop()
