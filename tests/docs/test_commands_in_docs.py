@@ -25,8 +25,8 @@ def commands() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize(("page", "command"), commands())
-def test_a_command_in_the_documents_runs(page: str, command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("document", "command"), commands())
+def test_a_command_in_the_documents_runs(document: str, command: str, tmp_path: Path) -> None:
     """In a copy of the examples, so that their outputs do not land in the project."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     words = shlex.split(command)
@@ -43,7 +43,8 @@ def test_a_command_in_the_documents_runs(page: str, command: str, tmp_path: Path
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_link_in_the_documents_leads_somewhere(page: Path) -> None:
-    dead = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()]
+@pytest.mark.parametrize("document", PAGES, ids=lambda each: str(each.relative_to(ROOT)))
+def test_a_link_in_the_documents_leads_somewhere(document: Path) -> None:
+    links = LINK.findall(document.read_text(encoding="utf-8"))
+    dead = [link for link in links if not (document.parent / link).exists()]
     assert dead == []

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from apps.engine.casetests import run_tests
+from apps.engine.sandbox import connect
 from apps.language.checker import check, no_schemas
 from apps.language.formatter import format_text
 from apps.language.parser import parse
@@ -49,7 +50,7 @@ def test_the_language_reference_has_examples() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.page}:{example.line}")
-def test_an_example_says_the_truth(example: Example) -> None:
+def test_an_example_says_the_truth(example: Example, tmp_path: Path) -> None:
     codes = codes_of(example.text)
     if example.error:
         assert example.error in codes
@@ -57,6 +58,6 @@ def test_an_example_says_the_truth(example: Example) -> None:
     assert codes == []
     plan = check(parse(example.text).tree, no_schemas).plan
     assert plan is not None
-    results = run_tests(plan)
+    results = run_tests(plan, connect=lambda: connect(tmp_path))
     assert [result.message for result in results if not result.ok] == []
     assert format_text(format_text(example.text)) == format_text(example.text)
