@@ -1,6 +1,7 @@
 """Who a command acts as."""
 
 import getpass
+import os
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -18,18 +19,31 @@ class UnknownAccount(FlowControlError):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class CommandLine(Actor):
-    """Somebody at a terminal without an account here: all rights in development, none elsewhere."""
+    """Somebody at a terminal without an account here: all rights in development, none elsewhere.
+
+    FLOWCONTROL_CLI_RIGHTS says otherwise.
+    """
 
     def rights(self, action: str, environment: str) -> bool:
         return bool(settings.CLI_HAS_RIGHTS)
 
 
 def for_command(name: str | None) -> User | Actor:
-    """`--as NAME`, else the account named like the operating system's user, else `cli:<user>`."""
+    """`--as NAME`, else the account named like the operating system's user, else `cli:<user>`.
+
+    Naming is not proving: who may start commands on this machine is trusted to say who he is. Raises UnknownAccount.
+    """
     if name:
         user = User.objects.filter(username=name, is_active=True).first()
         if user is None:
             raise UnknownAccount(f"There is no active account '{name}'.", hint="See `manage.py accounts list`.")
         return user
-    system_name = getpass.getuser()
+    system_name = _system_name()
     return User.objects.filter(username=system_name, is_active=True).first() or CommandLine(f"cli:{system_name}", "cli")
+
+
+def _system_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number that has no name
+        return f"uid-{os.getuid()}"

@@ -6,29 +6,23 @@ from django.contrib.auth.backends import ModelBackend
 
 from apps.accounts import policy
 
-# Models whose state people change in the admin; every other model is machine-kept and only shown.
-MANAGED = {
-    ("accounts", "user"): "accounts.manage",
-    ("accounts", "rolegrant"): "accounts.manage",
-    ("auth", "group"): "accounts.manage",
-}
-SHOWN = {("audit", "auditevent"): "audit.view"}
-
 
 class PolicyBackend(ModelBackend):
-    """Logs in by password; permissions come from roles."""
+    """Logs in by password; permissions come from roles. Rows of auth_permission give nobody anything."""
 
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
+        """`perm` is Django's "room.verb_model". To view takes the model's own action or `admin.view`, any other verb the
+        action that manages the model; where there is none, machines keep it and the answer is no."""
         room, _, codename = perm.partition(".")
-        verb, _, model = codename.partition("_")
-        managed = MANAGED.get((room, model))
-        if verb == "view":
-            action = SHOWN.get((room, model), "admin.view")
-            return policy.allowed(user_obj, action) or bool(managed and policy.allowed(user_obj, managed))
-        return bool(managed and policy.allowed(user_obj, managed))
+        verb, _, name = codename.partition("_")
+        model = f"{room}.{name}"
+        managing = policy.MANAGED.get(model)
+        if managing and policy.allowed(user_obj, managing):
+            return True
+        return verb == "view" and policy.allowed(user_obj, policy.SHOWN.get(model, "admin.view"))
 
     def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
-        return policy.allowed(user_obj, "admin.view") or policy.allowed(user_obj, "accounts.manage")
+        return policy.allowed(user_obj, "admin.view")
 
     def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
         return set()

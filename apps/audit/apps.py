@@ -3,3 +3,5 @@ from django.apps import AppConfig
 
 class AuditConfig(AppConfig):
     name = "apps.audit"
+    default_auto_field = "django.db.models.BigAutoField"
+    verbose_name = "Audit"
