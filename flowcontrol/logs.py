@@ -29,7 +29,8 @@ class JsonFormatter(logging.Formatter):
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
 
-    converter = time.gmtime
+    def converter(self, seconds: float | None) -> time.struct_time:  # type: ignore[override]  a method, as it is called
+        return time.gmtime(seconds)
 
 
 def _is_plain(value: object) -> bool:

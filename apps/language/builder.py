@@ -20,7 +20,7 @@ SIMPLE_TYPES = {
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
 
 
-class Builder(Transformer):  # type: ignore[misc]
+class Builder(Transformer):
     """Builds nodes; what it finds wrong on the way (a type that is none) it puts into `diagnostics`."""
 
     def __init__(self, line: int, start: int) -> None:
@@ -38,7 +38,7 @@ class Builder(Transformer):  # type: ignore[misc]
             meta.start_pos + self.start_offset, meta.end_pos + self.start_offset,
         )  # fmt: skip
 
-    def of(self, token: Token) -> Span:
+    def of(self, token: Any) -> Span:
         return Span(
             token.line + self.line, token.column, token.end_line + self.line, token.end_column,
             token.start_pos + self.start_offset, token.end_pos + self.start_offset,
@@ -60,7 +60,7 @@ class Builder(Transformer):  # type: ignore[misc]
     @v_args(meta=True)
     def param(self, meta: Any, items: list[Any]) -> t.Param:
         name, type_, default, limits = items
-        kind, values = limits or ("", None)
+        kind, values = limits or ("", ())
         allow = values if kind == "allow" else None
         low, high = values if kind == "bounds" else (None, None)
         return t.Param(str(name), type_, default, allow, low, high, span=self.span(meta))
@@ -328,6 +328,7 @@ class Builder(Transformer):  # type: ignore[misc]
 
     @v_args(meta=True)
     def dedupe(self, meta: Any, items: list[Any]) -> t.Dedupe:
+        which: Any
         which, order = items[1] or ("first", ())
         return t.Dedupe(items[0], which, order, span=self.span(meta))
 
@@ -429,7 +430,8 @@ class Builder(Transformer):  # type: ignore[misc]
 
     @v_args(meta=True)
     def not_between(self, meta: Any, items: list[Any]) -> t.Between:
-        return t.Between(*items, negated=True, span=self.span(meta))
+        value, low, high = items
+        return t.Between(value, low, high, negated=True, span=self.span(meta))
 
     @v_args(meta=True)
     def in_(self, meta: Any, items: list[Any]) -> t.In:

@@ -147,7 +147,7 @@ def test_with_the_usual_lease_the_page_tells_the_truth_within_fifteen_seconds(tm
 
         def told() -> bool:
             ((attempt, state),) = portal.query("select attempt, state from runs_run where id = ?", run)
-            return attempt > 1 or state != "running" or 'state-lost' in portal.page(f"/runs/{run}/")
+            return attempt > 1 or state != "running" or "state-lost" in portal.page(f"/runs/{run}/")
 
         wait_for(told, 30, "the page to stop saying that the dead worker is at work")
         assert time.monotonic() - killed < 15
