@@ -29,7 +29,7 @@ class JsonFormatter(logging.Formatter):
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
 
-    def converter(self, seconds: float | None) -> time.struct_time:  # type: ignore[override]  a method, as it is called
+    def converter(self, seconds: float | None) -> time.struct_time:
         return time.gmtime(seconds)
 
 

@@ -60,9 +60,9 @@ class Builder(Transformer):
     @v_args(meta=True)
     def param(self, meta: Any, items: list[Any]) -> t.Param:
         name, type_, default, limits = items
-        kind, values = limits or ("", ())
+        kind, values = limits or ("", None)
         allow = values if kind == "allow" else None
-        low, high = values if kind == "bounds" else (None, None)
+        low, high = values if values and kind == "bounds" else (None, None)
         return t.Param(str(name), type_, default, allow, low, high, span=self.span(meta))
 
     def allow(self, items: list[Any]) -> tuple[str, Any]:
