@@ -1,22 +1,36 @@
 """The process in which one flow runs: limited, alone in its session, and gone when its parent is.
 
 It is always a fork of a process that has one thread: of a nursery (nursery.py) or of the command line. Its parent
-talks to it by pipes. `orders` carries the RunSpec as one line of JSON, later perhaps the line `cancel`; its end means
-that nobody wants the run any more, and the child ends too. `events` carries one JSON object a line to the parent,
-the last of them `done`. Standard output and error go to `errors`.
+talks to it by pipes. `orders` carries one JSON object a line:
+
+    {"spec": RunSpec, "plan": "here" | "there"}   first, and once
+    {"cancel": true}
+    {"sniff": [kind, path, options]}              only where the plan is made "there", by the parent
+    {"plan": Planned, pickled}                    likewise
+
+Its end means that nobody wants the run any more, and the child ends too. `events` carries one JSON object a line to
+the parent, the last of them `done`; a `sniff` is answered with {"kind": "schema", "columns"} or {"kind": "schema",
+"message", "hint"}. Standard output and error go to `errors`.
 """
 
+import base64
 import json
 import os
+import pickle
+import queue
 import resource
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from apps.engine.limits import Limits
 from apps.engine.spec import RunSpec
+
+if TYPE_CHECKING:
+    from apps.engine.planning import Planned, Planner
 
 UNWANTED = 75  # exit status of a child whose parent is gone; nobody is left to read it
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ")
@@ -51,29 +65,65 @@ def _live(pipes: Pipes, parent: int) -> NoReturn:
         first = orders.readline()
         if not first:
             os._exit(UNWANTED)
-        _work(RunSpec.from_json(json.loads(first)), orders, events)
+        order = json.loads(first)
+        _work(RunSpec.from_json(order["spec"]), Orders(orders), events, plan_there=order["plan"] == "there")
         events.flush()
         os._exit(0)  # not by the interpreter's end, which would wait for the thread that reads the orders
 
 
-def _work(spec: RunSpec, orders: IO[str], events: IO[str]) -> None:
+def _work(spec: RunSpec, orders: "Orders", events: IO[str], *, plan_there: bool) -> None:
     limit(spec.limits)
-    cancelled = threading.Event()
-    threading.Thread(target=_obey, args=(orders, cancelled), daemon=True, name="flow-orders").start()
-    from apps.engine.run import execute  # in a fork of the command line this is the first import of the engine
+    orders.start()
 
     def emit(event: dict[str, Any]) -> None:
         events.write(json.dumps(event, ensure_ascii=False) + "\n")
         events.flush()
 
-    execute(spec, emit, cancelled.is_set)
+    from apps.engine.run import execute  # in a fork of the command line this is the first import of the engine
+
+    execute(spec, emit, orders.cancelled.is_set, planner=remote_planner(orders, emit) if plan_there else None)
 
 
-def _obey(orders: IO[str], cancelled: threading.Event) -> None:
-    for line in orders:
-        if line.strip() == "cancel":
-            cancelled.set()
-    os._exit(UNWANTED)  # the parent keeps its end open for as long as it lives and wants the run
+class Orders:
+    """What the parent says, read by a thread of its own."""
+
+    def __init__(self, lines: IO[str]) -> None:
+        self.cancelled = threading.Event()
+        self.plans: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._lines = lines
+
+    def start(self) -> None:
+        threading.Thread(target=self._read, daemon=True, name="flow-orders").start()
+
+    def _read(self) -> None:
+        for line in self._lines:
+            order = json.loads(line)
+            if "cancel" in order:
+                self.cancelled.set()
+            self.plans.put(order)  # a cancel too: it wakes who waits for a plan
+        os._exit(UNWANTED)  # the parent keeps its end open for as long as it lives and wants the run
+
+
+def remote_planner(orders: Orders, emit: Callable[[dict[str, Any]], None]) -> "Planner":
+    """A planner that waits for the parent's plan, and looks up columns for it meanwhile."""
+    from apps.engine.watch import Interrupted
+    from apps.engine.wire import to_json
+    from apps.language.checking.schemas import SchemaReader, SchemaUnavailable
+
+    def plan(read_schema: SchemaReader) -> "Planned":
+        while True:
+            order = orders.plans.get()
+            if "cancel" in order:
+                raise Interrupted("cancelled")
+            if "plan" in order:
+                planned: Planned = pickle.loads(base64.b64decode(order["plan"]))  # noqa: S301  of our own parent
+                return planned
+            try:
+                emit({"kind": "schema", "columns": to_json(read_schema(*order["sniff"]))})
+            except SchemaUnavailable as error:
+                emit({"kind": "schema", "message": error.message, "hint": error.hint})
+
+    return plan
 
 
 def isolate(parent: int) -> None:

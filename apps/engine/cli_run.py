@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-import uuid
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -18,6 +18,7 @@ from typing import Any
 from apps.common import clock
 from apps.engine import cli_text, manifest
 from apps.engine.cli import UsageError
+from apps.engine.errors import FlowRefused
 from apps.engine.limits import GIB, MIB
 from apps.engine.process import FlowProcess
 from apps.engine.spec import RunOutcome, RunSpec
@@ -62,7 +63,7 @@ def document(outcome: RunOutcome) -> dict[str, Any]:
 def _run(spec: RunSpec, *, quiet: bool) -> RunOutcome:
     manifest.sweep(spec.workspace, KEY_PREFIX)
     process = FlowProcess(spec)
-    process.start("fork")
+    process.start("fork", plan="there")
     interrupts = 0
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -76,13 +77,23 @@ def _run(spec: RunSpec, *, quiet: bool) -> RunOutcome:
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with cli_text.Progress(quiet=quiet) as progress:
-            for event in process.events():
-                progress.show(event)
+        return _follow(process, quiet=quiet)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    manifest.forget(spec.workspace, spec.run_key)
+        manifest.forget(spec.workspace, spec.run_key)
+
+
+def _follow(process: FlowProcess, *, quiet: bool) -> RunOutcome:
+    started = time.monotonic()
+    try:
+        process.make_plan()
+    except FlowRefused as error:
+        process.abandon()
+        return RunOutcome("failed", round(time.monotonic() - started, 4), error.to_json())
+    with cli_text.Progress(quiet=quiet) as progress:
+        for event in process.events():
+            progress.show(event)
     return process.outcome
 
 
@@ -93,7 +104,7 @@ def _spec(path: Path, text: str, workspace: Path, arguments: argparse.Namespace)
         workspace=workspace,
         params=_params(arguments.param),
         logical_time=_moment(arguments.now),
-        run_key=f"{KEY_PREFIX}{uuid.uuid4().hex}",
+        run_key=f"{KEY_PREFIX}{os.urandom(16).hex()}",
         memory_bytes=arguments.memory * MIB if arguments.memory else _usual_memory(),
         temp_bytes=arguments.temp * MIB,
         timeout_seconds=arguments.timeout,

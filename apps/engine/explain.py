@@ -6,9 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-
-from apps.engine import paths
+from apps.engine import duck, paths
 from apps.engine.errors import (
     BadValue,
     ComputeFailed,
@@ -43,11 +41,11 @@ def explain(error: BaseException, place: Place) -> EngineError:
     match error:
         case EngineError():
             return error
-        case MemoryError() | duckdb.OutOfMemoryException():
+        case MemoryError() | duck.OutOfMemoryException():
             return _out_of_memory(str(error), place)
-        case duckdb.PermissionException():
+        case duck.PermissionException():
             return _refused(str(error), place)
-        case duckdb.Error():
+        case duck.Error():
             return _from_duckdb(error, place)
         case OSError():
             return _from_system(error, place)
@@ -100,7 +98,7 @@ def _from_system(error: OSError, place: Place) -> EngineError:
 # --- what DuckDB says --------------------------------------------------------------------------
 
 
-def _from_duckdb(error: duckdb.Error, place: Place) -> EngineError:
+def _from_duckdb(error: duck.Error, place: Place) -> EngineError:
     text = str(error)
     if found := re.search(r"CSV Error on Line: (\d+)", text):
         return _bad_csv(text, int(found[1]), place)
@@ -121,7 +119,7 @@ def _from_duckdb(error: duckdb.Error, place: Place) -> EngineError:
             ),
             place,
         )
-    if "Parquet" in text or "magic bytes" in text or isinstance(error, duckdb.BinderException):
+    if "Parquet" in text or "magic bytes" in text or isinstance(error, duck.BinderException):
         return _bad_source(text, place)
     return _located(
         ComputeFailed(

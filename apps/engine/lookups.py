@@ -1,14 +1,13 @@
 """Which key a lookup found more than once. DuckDB refuses the statement but does not say."""
 
-import duckdb
-
+from apps.engine import duck
 from apps.engine.errors import LookupAmbiguous
 from apps.engine.stages import LookupProbe, Stage
 
 _SIGN = "More than one row returned by a subquery"
 
 
-def explain(error: duckdb.Error, stage: Stage, connection: duckdb.DuckDBPyConnection) -> LookupAmbiguous | None:
+def explain(error: duck.Error, stage: Stage, connection: duck.DuckDBPyConnection) -> LookupAmbiguous | None:
     """The error in words, or None if it is another one. Reads the stage's inputs again, on the way of a failure only."""
     if _SIGN not in str(error):
         return None

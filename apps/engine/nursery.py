@@ -22,11 +22,15 @@ import sys
 import threading
 from pathlib import Path
 
+from apps.common import clock
 from apps.engine import child
 from apps.engine.child import Pipes
 from apps.engine.errors import ProcessDied
 
-PRELOADED = ("ctypes", "apps.engine.run", "sqlglot.dialects.duckdb")  # with DuckDB and the language
+# With them come DuckDB, sqlglot and the whole language.
+PRELOADED = ("ctypes", "apps.engine.run", "apps.language.params", "sqlglot.dialects.duckdb")
+WARMING = """flow warm {} source s = csv("s.csv") { columns: { a: int } }
+step t = s | where a > 1 | group by a { n = count() } sink t -> csv("t.csv")"""
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds `apps`
 
 # --- the worker's side -----------------------------------------------------------------------
@@ -186,10 +190,15 @@ def _tell(link: socket.socket, number: int) -> None:
 
 
 def _preload() -> None:
-    """Import, and build, all that a run needs, once for all of them."""
+    """Import, and build, all that a run needs, once for all of them: a plan is made and compiled, nothing is run."""
     for name in PRELOADED:
         importlib.import_module(name)
-    importlib.import_module("apps.language.parser").parse("flow warm {}")  # builds the grammar
+    from apps.engine.compile import compile_plan
+    from apps.engine.planning import plan_of
+    from apps.language.checking.schemas import no_schemas
+
+    plan = plan_of(WARMING, "", no_schemas).plan
+    compile_plan(plan, params={}, logical_time=clock.now(), scans={"s": "s"})
     gc.collect()
     gc.freeze()  # so that a child's collector does not copy the pages it shares with us
 

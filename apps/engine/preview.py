@@ -13,7 +13,7 @@ from apps.engine.errors import EngineError, SourceMissing, SourceUnreadable
 from apps.engine.limits import MIB, Limits
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    from apps.engine.duck import DuckDBPyConnection
 
 LIMIT = 50
 CELL = 2_000  # characters of one value
@@ -37,16 +37,14 @@ def read(path: Path, limit: int = LIMIT) -> tuple[list[str], list[list[str | Non
 
     The connection sees the file's folder alone. Raises SourceMissing, or SourceUnreadable if it is none of these.
     """
-    import duckdb
-
-    from apps.engine import sandbox
+    from apps.engine import duck, sandbox
 
     file = _first_file(path)
     home = path if path.is_dir() else path.parent
     with sandbox.connect(home, Limits(256 * MIB, 0, 1)) as connection:
         try:
             preview = rows_of(connection, reader(file), limit)
-        except duckdb.Error as error:
+        except duck.Error as error:
             raise SourceUnreadable(
                 f"'{path.name}' cannot be shown: {str(error).partition(chr(10))[0].replace(str(home), '')}",
                 hint="Download it to see what it holds.",

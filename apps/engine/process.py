@@ -1,28 +1,34 @@
 """A flow in a process of its own, so that it can take neither its worker nor the machine with it."""
 
+import base64
 import contextlib
 import json
 import logging
 import os
+import pickle
 import re
 import signal
-import socket
 import tempfile
 import threading
 from collections.abc import Iterator
 from typing import IO, Any, Literal, Protocol
 
-from apps.engine import child, manifest, nursery, paths
+from apps.engine import child, manifest, paths
 from apps.engine.child import Pipes
 from apps.engine.errors import EngineError, OutOfMemory, ProcessDied
 from apps.engine.limits import MIB, Limits
 from apps.engine.spec import RunOutcome, RunSpec
+from apps.language.plan import Schema
 
 TAIL = 4_000  # bytes of standard error that are kept
 
 log = logging.getLogger(__name__)
 
 _MEMORY = re.compile(r"bad_alloc|MemoryError|[Oo]ut of [Mm]emory|Cannot allocate memory|failed to map segment")
+
+
+class _ChildEndedError(Exception):
+    """The child ended while this process made the plan."""
 
 
 class FlowProcess:
@@ -39,6 +45,7 @@ class FlowProcess:
         self._child: _Child | None = None
         self._lock = threading.Lock()
         self._orders = -1
+        self._untold: dict[str, Any] | None = None  # an event that was read and not yet given
 
     @property
     def pid(self) -> int:
@@ -46,31 +53,32 @@ class FlowProcess:
         assert self._child is not None, "start() comes first"
         return self._child.pid
 
-    def start(self, origin: Literal["nursery", "fork"] = "nursery") -> None:
-        """Start the child and hand it the spec. Raises ProcessDied if there can be none."""
+    def start(self, origin: Literal["nursery", "fork"] = "nursery", *, plan: Literal["here", "there"] = "here") -> None:
+        """Start the child and hand it the spec. Raises ProcessDied if there can be none.
+
+        `plan` is as the child sees it: "there" means that this process makes the plan and gives it by `make_plan`.
+        """
         orders, self._orders = os.pipe()
-        self._events, events = os.pipe()
+        told, events = os.pipe()
+        self._told = os.fdopen(told, encoding="utf-8", errors="replace")
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  read after the child has ended
         pipes = Pipes(orders, events, self._errors.fileno())
         try:
             self._child = _Nursed(pipes) if origin == "nursery" else _Forked(pipes)
         except BaseException:
-            os.close(self._events)
+            self._told.close()
             self._close_orders()
             raise
         finally:
             os.close(orders)
             os.close(events)
-        self._send(json.dumps(self.spec.to_json()))
+        self._send({"spec": self.spec.to_json(), "plan": plan})
 
     def events(self) -> Iterator[dict[str, Any]]:
         """The events as they come. Ends when the child has ended; then `outcome` is there."""
         assert self._child is not None, "start() comes first"
-        with os.fdopen(self._events, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                event = _parsed(line)
-                if event is None:
-                    continue
+        with self._told:
+            while (event := self._next_event()) is not None:
                 if event["kind"] == "done":
                     self._outcome = RunOutcome.from_json(event["outcome"])
                 yield event
@@ -85,6 +93,42 @@ class FlowProcess:
                 yield {"kind": "log", "level": "error", "step": "", "message": self._outcome.error["message"]}
             yield {"kind": "done", "outcome": self._outcome.to_json()}
 
+    def make_plan(self) -> None:
+        """Make the plan in this process, with what the child finds out about columns, and give it to the child.
+
+        Both work at once then: one imports the language, the other the engine. Raises FlowRefused if there is no
+        plan; then `abandon` the child.
+        """
+        from apps.engine.planning import plan_of
+
+        try:
+            planned = plan_of(self.spec.text, self.spec.path, self._ask_schema)
+        except _ChildEndedError:
+            return  # its events say how
+        self._send({"plan": base64.b64encode(pickle.dumps(planned)).decode()})
+
+    def _ask_schema(self, kind: str, path: str, options: dict[str, Any]) -> Schema:
+        from apps.engine.wire import from_json
+        from apps.language.checking.schemas import SchemaUnavailable
+
+        self._send({"sniff": [kind, path, options]})
+        answer = self._next_event()
+        if answer is None or answer["kind"] != "schema":
+            self._untold = answer
+            raise _ChildEndedError
+        if "columns" in answer:
+            return from_json(answer["columns"])
+        raise SchemaUnavailable(answer["message"], answer["hint"])
+
+    def abandon(self) -> None:
+        """Nobody wants the run any more: end the child and wait until it has gone."""
+        assert self._child is not None, "start() comes first"
+        self._child.kill()
+        self._child.wait()
+        self._told.close()
+        self._errors.close()
+        self._close_orders()
+
     @property
     def outcome(self) -> RunOutcome:
         """How the run ended; reads the events that are left."""
@@ -96,22 +140,34 @@ class FlowProcess:
 
     def cancel(self) -> None:
         """Ask the run to stop: it does within two seconds. Nothing happens if it has ended."""
-        self._send("cancel")
+        self._send({"cancel": True})
 
     def kill(self) -> None:
         """End it now, by SIGKILL. What it had not yet published is not published."""
         if self._child is not None:
             self._child.kill()
 
-    def _send(self, line: str) -> None:
-        data = line.encode() + b"\n"
+    def _next_event(self) -> dict[str, Any] | None:
+        """The next event that the child told, None when it tells no more."""
+        if self._untold is not None:
+            untold, self._untold = self._untold, None
+            return untold
+        for line in self._told:
+            event = _parsed(line)
+            if event is not None:
+                return event
+        return None
+
+    def _send(self, order: dict[str, Any]) -> None:
+        data = json.dumps(order).encode() + b"\n"
         with self._lock, contextlib.suppress(BrokenPipeError):  # it has ended; its events say how
             while data and self._orders >= 0:
                 data = data[os.write(self._orders, data) :]
 
     def _close_orders(self) -> None:
         with self._lock:
-            os.close(self._orders)
+            if self._orders >= 0:
+                os.close(self._orders)
             self._orders = -1
 
     def _last_words(self) -> str:
@@ -197,7 +253,9 @@ class _Nursed:
     """A child of the nursery, known by its link."""
 
     def __init__(self, pipes: Pipes) -> None:
-        self._link: socket.socket = nursery.spawn(pipes)
+        from apps.engine import nursery  # the command line never needs it
+
+        self._link = nursery.spawn(pipes)
         self._lines = self._link.makefile("rb")
         said = self._lines.readline()
         if not said:

@@ -17,17 +17,18 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from apps.engine import lookups, manifest, preview, sandbox, sinks, sources
 from apps.engine.compile import compile_plan
-from apps.engine.errors import CheckFailed, EngineError, FlowRefused, LookupAmbiguous, TimedOut
+from apps.engine.duck import DuckDBPyConnection, Error, OutOfRangeException
+from apps.engine.errors import CheckFailed, EngineError, LookupAmbiguous, TimedOut
 from apps.engine.explain import Place, explain
 from apps.engine.limits import MIB, Limits
 from apps.engine.params import bind
+from apps.engine.planning import Planner, plan_of
 from apps.engine.profile import Profile
 from apps.engine.profile import read as read_profile
 from apps.engine.record import Emit, Record, sink_names
@@ -36,8 +37,6 @@ from apps.engine.sinks import StagedSink
 from apps.engine.spec import RunOutcome, RunSpec
 from apps.engine.stages import CompiledCheck, CompiledFlow, Stage
 from apps.engine.watch import Interrupted, Watch
-from apps.language.checker import check
-from apps.language.parser import parse
 from apps.language.plan import Plan
 
 Cancelled = Callable[[], bool]
@@ -48,21 +47,24 @@ def execute(
     emit: Emit,
     cancelled: Cancelled = lambda: False,
     *,
+    planner: Planner | None = None,
     observe: manifest.Observer = lambda _point: None,
 ) -> RunOutcome:
     """Run a flow and publish its outputs. Never raises for what is wrong with the flow, its data or the disk: that
     is the outcome. `emit` gets the events of the contract, the last of them `done`; it is called from two threads,
     one at a time. `cancelled` is asked ten times a second. A run whose key was published before gives that outcome.
+    `planner` makes the plan where that is not done here from the text.
     """
     record = Record(emit)
-    outcome = _outcome_of(spec, record, cancelled, observe)
+    execution = _Execution(
+        spec, record, cancelled, planner or partial(plan_of, spec.text, spec.path), observe, spec.limits
+    )
+    outcome = _outcome_of(execution, spec, record)
     record.send({"kind": "done", "outcome": outcome.to_json()})
     return outcome
 
 
-def _outcome_of(spec: RunSpec, record: Record, cancelled: Cancelled, observe: manifest.Observer) -> RunOutcome:
-    place = Place(spec.workspace, spec.limits)
-    execution = _Execution(spec, record, cancelled, observe)
+def _outcome_of(execution: "_Execution", spec: RunSpec, record: Record) -> RunOutcome:
     try:
         published = manifest.recover(spec.workspace, spec.run_key)
         if published is not None:
@@ -74,7 +76,7 @@ def _outcome_of(spec: RunSpec, record: Record, cancelled: Cancelled, observe: ma
     except Exception as error:  # noqa: BLE001  the border: whatever happened becomes the run's outcome
         if execution.watch is not None and execution.watch.reason is not None:
             return _stopped(Interrupted(execution.watch.reason), execution, record)
-        place = Place(spec.workspace, spec.limits, execution.plan, execution.computing)
+        place = Place(spec.workspace, execution.limits, execution.plan, execution.computing)
         explained = execution.blame(explain(error, place))
         if type(explained) is EngineError:
             traceback.print_exc()  # to the worker's log: whoever mends it needs the place
@@ -104,7 +106,9 @@ class _Execution:
     spec: RunSpec
     record: Record
     cancelled: Cancelled
+    planner: Planner
     observe: manifest.Observer
+    limits: Limits
     plan: Plan | None = None
     watch: Watch | None = None
     timeout_seconds: float | None = None
@@ -115,16 +119,14 @@ class _Execution:
     checked: set[int] = field(default_factory=set)
 
     def run(self) -> RunOutcome:
-        self.plan = plan = self._checked_plan()
-        self.record.plan(plan)
-        settings = plan.settings
-        limit = settings.timeout.total_seconds() if settings.timeout else None
-        self.timeout_seconds = self.spec.timeout_seconds if self.spec.timeout_seconds is not None else limit
-        with manifest.Attempt(self.spec.workspace, self.spec.run_key, self.spec.attempt) as attempt:
-            staged = sinks.stage(self.spec.workspace, attempt.place("outputs"), plan.sinks, self.spec.run_key)
+        workspace = self.spec.workspace
+        with manifest.Attempt(workspace, self.spec.run_key, self.spec.attempt) as attempt:
             scratch = attempt.place("temporary")
-            with sandbox.connect(self.spec.workspace, self._limits(plan), scratch=scratch) as connection:
-                self._compute(connection, attempt.place("checkpoints"), staged)
+            with sandbox.connect(workspace, self.limits, scratch=scratch) as connection:
+                plan = self._planned(connection)
+                staged = sinks.stage(workspace, attempt.place("outputs"), plan.sinks, self.spec.run_key)
+                with self._suited(connection, plan, scratch) as suited:
+                    self._compute(suited, attempt.place("checkpoints"), staged)
             outputs = [output for sink in staged for output in sink.outputs()]
             self._note_outputs(staged)
             published = attempt.publish(outputs, self.record.outcome("succeeded"), observe=self.observe)
@@ -136,44 +138,35 @@ class _Execution:
 
     # --- before anything is computed
 
-    def _limits(self, plan: Plan) -> Limits:
-        """The run's, lowered to what the flow itself says that it needs."""
-        given, wanted = self.spec.limits, plan.settings.memory_bytes
-        if wanted is None:
-            return given
-        if wanted > given.memory_bytes:
-            asked, allowed = wanted // MIB, given.memory_bytes // MIB
-            self.record.log(f"The flow asks for {asked} MB of memory; it may use {allowed} MB here.", level="warning")
-        return replace(given, memory_bytes=min(wanted, given.memory_bytes))
-
-    def _checked_plan(self) -> Plan:
-        parsed = parse(self.spec.text, self.spec.path)
-        diagnostics = list(parsed.diagnostics)
-        plan = None
-        if parsed.tree is not None and not any(each.is_error for each in diagnostics):
-            result = check(parsed.tree, schema_reader(self.spec.workspace))
-            plan, diagnostics = result.plan, diagnostics + list(result.diagnostics)
-        errors = [each for each in diagnostics if each.is_error]
-        if plan is None:
-            first = errors[0]
-            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-            refused = FlowRefused(
-                f"{first.message}{more}", hint=first.hint, line=first.span.line, column=first.span.column
-            )
-            refused.code = first.code
-            raise refused
-        for warning in diagnostics:
-            self.record.log(f"Line {warning.span.line}: {warning.message} {warning.hint}".strip(), level="warning")
+    def _planned(self, connection: DuckDBPyConnection) -> Plan:
+        planned = self.planner(schema_reader(self.spec.workspace, connection))
+        self.plan = plan = planned.plan
+        for warning in planned.warnings:
+            self.record.log(warning, level="warning")
+        limit = plan.settings.timeout.total_seconds() if plan.settings.timeout else None
+        self.timeout_seconds = self.spec.timeout_seconds if self.spec.timeout_seconds is not None else limit
+        self.record.plan(plan)
         return plan
 
-    def _compile(self, plan: Plan, connection: duckdb.DuckDBPyConnection) -> CompiledFlow:
+    def _suited(self, connection: DuckDBPyConnection, plan: Plan, scratch: Path) -> DuckDBPyConnection:
+        """The connection, or another with less memory if the flow itself says that it needs less."""
+        given, wanted = self.limits, plan.settings.memory_bytes
+        if wanted is not None and wanted < given.memory_bytes:
+            self.limits = replace(given, memory_bytes=wanted)
+            return sandbox.connect(self.spec.workspace, self.limits, scratch=scratch)
+        if wanted is not None and wanted > given.memory_bytes:
+            asked, allowed = wanted // MIB, given.memory_bytes // MIB
+            self.record.log(f"The flow asks for {asked} MB of memory; it may use {allowed} MB here.", level="warning")
+        return connection
+
+    def _compile(self, plan: Plan, connection: DuckDBPyConnection) -> CompiledFlow:
         params = bind(plan, self.spec.params, logical_time=self.spec.logical_time, connection=connection)
         scans = {source.name: sources.scan_sql(self.spec.workspace, source) for source in plan.sources}
         return compile_plan(plan, params=params, logical_time=self.spec.logical_time, scans=scans)
 
     # --- computing
 
-    def _compute(self, connection: duckdb.DuckDBPyConnection, folder: Path, staged: list[StagedSink]) -> None:
+    def _compute(self, connection: DuckDBPyConnection, folder: Path, staged: list[StagedSink]) -> None:
         assert self.plan is not None
         flow = self._compile(self.plan, connection)
         deadline = None if self.timeout_seconds is None else self.record.started + self.timeout_seconds
@@ -193,7 +186,7 @@ class _Execution:
             self.watch.check()
 
     def _run_stage(
-        self, connection: duckdb.DuckDBPyConnection, stage: Stage, sink: StagedSink | None, checkpoint: Path
+        self, connection: DuckDBPyConnection, stage: Stage, sink: StagedSink | None, checkpoint: Path
     ) -> None:
         assert self.plan is not None
         self.computing = stage.steps or (stage.step,)
@@ -209,7 +202,7 @@ class _Execution:
         started = time.monotonic()
         try:
             rows = self._copy(connection, stage, sink, written)
-        except duckdb.Error as error:
+        except Error as error:
             self.ambiguous = lookups.explain(error, stage, connection)
             raise
         seconds = time.monotonic() - started
@@ -225,7 +218,7 @@ class _Execution:
         self._preview(connection, stage, sink, written)
         self.computing = ()
 
-    def _copy(self, connection: duckdb.DuckDBPyConnection, stage: Stage, sink: StagedSink | None, written: Path) -> int:
+    def _copy(self, connection: DuckDBPyConnection, stage: Stage, sink: StagedSink | None, written: Path) -> int:
         def copy(sql: str) -> int:
             if sink is not None:
                 statement = sink.copy_sql(sql)
@@ -237,7 +230,7 @@ class _Execution:
 
         try:
             return copy(stage.sql)
-        except duckdb.OutOfRangeException:
+        except OutOfRangeException:
             if not stage.careful_sql:
                 raise
         if written.is_dir():  # some files of a partitioned sink may be there
@@ -260,7 +253,7 @@ class _Execution:
             shown = _counted(count) if count is not None else "rows not counted (a later step stopped it early)"
             self.record.log(f"{step}: {shown} in {share:.2f} s.", step=step)
 
-    def _rows_read(self, connection: duckdb.DuckDBPyConnection, name: str, profile: Profile) -> int | None:
+    def _rows_read(self, connection: DuckDBPyConnection, name: str, profile: Profile) -> int | None:
         assert self.plan is not None
         source = next(each for each in self.plan.sources if each.name == name)
         files = sources.find(self.spec.workspace, source.kind, source.path)
@@ -276,9 +269,7 @@ class _Execution:
         counts = [rows for shown, rows in profile.scanned.items() if shown.startswith(firsts)]
         return None if not counts or None in counts else sum(count for count in counts if count is not None)
 
-    def _preview(
-        self, connection: duckdb.DuckDBPyConnection, stage: Stage, sink: StagedSink | None, written: Path
-    ) -> None:
+    def _preview(self, connection: DuckDBPyConnection, stage: Stage, sink: StagedSink | None, written: Path) -> None:
         if not self.spec.previews or stage.step in self.previewed:
             return
         if stage.table:
@@ -292,7 +283,7 @@ class _Execution:
 
     # --- checks
 
-    def _run_checks(self, connection: duckdb.DuckDBPyConnection, flow: CompiledFlow) -> None:
+    def _run_checks(self, connection: DuckDBPyConnection, flow: CompiledFlow) -> None:
         """Those whose rows are there now. All of them are looked at before a failed one ends the run."""
         failed = None
         for number, each in enumerate(flow.checks):
@@ -302,7 +293,7 @@ class _Execution:
         if failed is not None:
             raise failed
 
-    def _run_check(self, connection: duckdb.DuckDBPyConnection, compiled: CompiledCheck) -> CheckFailed | None:
+    def _run_check(self, connection: DuckDBPyConnection, compiled: CompiledCheck) -> CheckFailed | None:
         check = compiled.check
         self.computing = (check.step,)
         failed_rows, total = connection.execute(compiled.sql).fetchall()[0]

@@ -8,9 +8,9 @@ process of their own with a limit of the kernel.
 
 from pathlib import Path
 
-import duckdb
-
 from apps.engine import paths
+from apps.engine.duck import DuckDBPyConnection
+from apps.engine.duck import connect as open_database
 from apps.engine.limits import Limits
 
 CONFIG = {
@@ -24,7 +24,7 @@ CONFIG = {
 }
 
 
-def connect(workspace: Path, limits: Limits = Limits(), *, scratch: Path | None = None) -> duckdb.DuckDBPyConnection:  # noqa: B008
+def connect(workspace: Path, limits: Limits = Limits(), *, scratch: Path | None = None) -> DuckDBPyConnection:  # noqa: B008
     """An empty in-memory database confined to `workspace`, which must exist.
 
     `scratch` is where it may spill, up to `limits.temp_bytes`; it must be inside the workspace and this
@@ -33,7 +33,7 @@ def connect(workspace: Path, limits: Limits = Limits(), *, scratch: Path | None 
     """
     home = paths.root(workspace)
     nowhere = str(home / paths.STATE_FOLDER / "none")
-    connection = duckdb.connect(
+    connection = open_database(
         ":memory:",
         config={
             **CONFIG,
@@ -52,7 +52,7 @@ def connect(workspace: Path, limits: Limits = Limits(), *, scratch: Path | None 
     return connection
 
 
-def _confine(connection: duckdb.DuckDBPyConnection, home: Path, limits: Limits, *, spills: bool) -> None:
+def _confine(connection: DuckDBPyConnection, home: Path, limits: Limits, *, spills: bool) -> None:
     folder = str(home).replace("'", "''")
     settings = [
         f"SET allowed_directories = ['{folder}/']",

@@ -4,18 +4,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from apps.engine import paths, sources
+from apps.engine import paths, sandbox, sources
+from apps.engine.duck import DuckDBPyConnection, Error
 from apps.engine.errors import EngineError
 from apps.engine.limits import MIB, Limits
 from apps.language import types
-from apps.language.checker import SchemaUnavailable
+from apps.language.checking.schemas import SchemaReader, SchemaUnavailable
 from apps.language.plan import Column, Schema
 from apps.language.types import Type
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 SAMPLE_ROWS = 20_480  # what DuckDB's sniffer looks at unless told otherwise
 FORMATS = ("csv", "jsonl", "json", "parquet")
@@ -39,21 +37,29 @@ _WIDENED = {  # DuckDB's types that are read as a wider one of ours
 }
 
 
-def schema_reader(workspace: Path) -> Callable[[str, str, dict[str, Any]], Schema]:
+def schema_reader(workspace: Path, connection: DuckDBPyConnection | None = None) -> SchemaReader:
     """A reader of (kind, path, options) for the checker. It raises SchemaUnavailable with a cure, and remembers
-    what it has read, so make a new one to see files that have changed."""
+    what it has read, so make a new one to see files that have changed. It opens a connection if none is given."""
     known: dict[str, Schema] = {}
+    opened: list[DuckDBPyConnection] = [connection] if connection is not None else []
+
+    def connect() -> DuckDBPyConnection:
+        if not opened:
+            opened.append(sandbox.connect(workspace, Limits(256 * MIB, 0, 2)))
+        return opened[0]
 
     def read_schema(kind: str, path: str, options: dict[str, Any]) -> Schema:
         key = repr((kind, path, sorted(options.items(), key=str)))
         if key not in known:
-            known[key] = sniff(workspace, kind, path, options)
+            known[key] = _sniff(workspace, connect, kind, path, options)
         return known[key]
 
     return read_schema
 
 
-def sniff(workspace: Path, kind: str, path: str, options: dict[str, Any]) -> Schema:
+def _sniff(
+    workspace: Path, connect: Callable[[], DuckDBPyConnection], kind: str, path: str, options: dict[str, Any]
+) -> Schema:
     """The columns of the files that `path` names; of several, the first file's."""
     if kind not in FORMATS:
         raise SchemaUnavailable(f"The columns of a source of kind '{kind}' cannot be read from files.", "")
@@ -61,30 +67,24 @@ def sniff(workspace: Path, kind: str, path: str, options: dict[str, Any]) -> Sch
         raise SchemaUnavailable("The workspace does not exist.", "Make the folder, or name another with --workspace.")
     with _explained(workspace, path):
         file = sources.find(workspace, kind, path)[0]
-        with _connect(workspace) as connection:
-            match kind:
-                case "csv":
-                    return _sniff_csv(connection, workspace, file, options)
-                case "parquet":
-                    return _describe(connection, f"read_parquet({sources.quote(str(file))}, hive_partitioning = false)")
-                case _:
-                    return _sniff_json(connection, kind, file)
-
-
-def _connect(workspace: Path) -> "DuckDBPyConnection":
-    from apps.engine import sandbox
-
-    return sandbox.connect(workspace, Limits(256 * MIB, 0, 2))
+        connection = connect()
+        match kind:
+            case "csv":
+                return _sniff_csv(connection, workspace, file, options)
+            case "parquet":
+                return _describe(connection, f"read_parquet({sources.quote(str(file))}, hive_partitioning = false)")
+            case _:
+                return _sniff_json(connection, kind, file)
 
 
 @contextmanager
 def _explained(workspace: Path, path: str) -> Iterator[None]:
-    from duckdb import Error
-
     try:
         yield
     except EngineError as error:
-        cure = f"{error.hint} Or write its columns out, then the file may come later: {{ columns: {{ name: type, … }} }}."
+        cure = (
+            f"{error.hint} Or write its columns out, then the file may come later: {{ columns: {{ name: type, … }} }}."
+        )
         raise SchemaUnavailable(error.message, cure) from error
     except Error as error:
         reason = paths.relative(str(error), workspace).partition("\n")[0]
@@ -94,7 +94,7 @@ def _explained(workspace: Path, path: str) -> Iterator[None]:
         ) from error
 
 
-def _sniff_csv(connection: "DuckDBPyConnection", workspace: Path, file: Path, options: dict[str, Any]) -> Schema:
+def _sniff_csv(connection: DuckDBPyConnection, workspace: Path, file: Path, options: dict[str, Any]) -> Schema:
     names = sources.csv_header(workspace, file, options)
     unnamed = next((position for position, name in enumerate(names, start=1) if not name), None)
     if unnamed is not None:
@@ -116,7 +116,7 @@ def _sniff_csv(connection: "DuckDBPyConnection", workspace: Path, file: Path, op
     return tuple(Column(name, sniffed.get(name, types.TEXT)) for name in names)
 
 
-def _sniff_json(connection: "DuckDBPyConnection", kind: str, file: Path) -> Schema:
+def _sniff_json(connection: DuckDBPyConnection, kind: str, file: Path) -> Schema:
     layout = "newline_delimited" if kind == "jsonl" else "auto"
     if file.stat().st_size == 0:
         raise SchemaUnavailable(
@@ -127,7 +127,7 @@ def _sniff_json(connection: "DuckDBPyConnection", kind: str, file: Path) -> Sche
     )
 
 
-def _describe(connection: "DuckDBPyConnection", relation: str) -> Schema:
+def _describe(connection: DuckDBPyConnection, relation: str) -> Schema:
     connection.execute(f"SELECT * FROM {relation} LIMIT 0")
     return tuple(Column(name, _type(name, found)) for name, found, *_ in connection.description or ())
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    from apps.engine.duck import DuckDBPyConnection
 
 TICK_SECONDS = 0.1
 
