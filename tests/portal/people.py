@@ -29,7 +29,7 @@ test "the others are left out" {{
 
 
 def person(role, environment="", name=""):
-    user = User.objects.create_user(name or role, password="correct horse battery")
+    user = User.objects.create_user(name or role)
     RoleGrant.objects.create(user=user, role=role, environment=environment)
     return user
 
