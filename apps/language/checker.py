@@ -15,7 +15,8 @@ from apps.language.tree import FlowFile
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """`plan` is None if one of the diagnostics is an error. They stand in the order of the text."""
+    """`plan` is None if one of the diagnostics is an error, or the tree is not whole. They stand in the order of the
+    text."""
 
     plan: Plan | None
     diagnostics: list[Diagnostic]
@@ -27,7 +28,7 @@ def check(tree: FlowFile, read_schema: SchemaReader) -> CheckResult:
     checker = FlowChecker(tree, read_schema)
     plan = checker.check()
     diagnostics = list(checker.findings.in_order())
-    return CheckResult(None if has_errors(diagnostics) else plan, diagnostics)
+    return CheckResult(None if tree.broken or has_errors(diagnostics) else plan, diagnostics)
 
 
 __all__ = ["CheckResult", "SchemaReader", "SchemaUnavailable", "check", "no_schemas"]

@@ -89,7 +89,12 @@ def _group(args: Args) -> Found:
     if bad or len(args) < 3:
         return bad
     given, pattern = _value(args, 2), _value(args, 1)
-    groups = re.compile(_for_python(pattern)).groups if isinstance(pattern, str) else 9
+    if not isinstance(pattern, str):
+        return 1, (
+            "the pattern has to be written out where one of its groups is asked for",
+            "group 0 is all that it found",
+        )
+    groups = re.compile(_for_python(pattern)).groups
     if isinstance(given, int) and 0 <= given <= groups:
         return None
     return 2, (f"the pattern has no group {given}", f"it has {groups}; 0 is all that it found")
@@ -99,6 +104,12 @@ def _pattern(args: Args) -> Found:
     pattern = _value(args, 1)
     problem = pattern_problem(pattern) if isinstance(pattern, str) else None
     return (1, problem) if problem else None
+
+
+def _fill(args: Args) -> Found:
+    if _value(args, 2) == "":
+        return 2, ("nothing cannot fill a text up", "leave the fill out for spaces")
+    return None
 
 
 def _sizes(args: Args) -> Found:
@@ -154,6 +165,6 @@ def _for_python(pattern: str) -> str:
 
 _RULES: dict[str, Callable[[Args], Found]] = {
     "trunc": _unit, "quantile": _share, "ntile": _parts, "lag": _rows, "lead": _rows, "round": _digits,
-    "regex_match": _pattern, "regex_replace": _pattern, "regex_extract": _group, "matches": _pattern,
+    "pad_left": _fill, "pad_right": _fill, "regex_match": _pattern, "regex_replace": _pattern, "regex_extract": _group, "matches": _pattern,
     "to_decimal": _sizes, "try_decimal": _sizes, "format_date": _format, "parse_date": _format, "at_zone": _zone,
 }  # fmt: skip
