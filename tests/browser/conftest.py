@@ -66,9 +66,15 @@ class Complaints(list):
     """What the console said that nobody should have to read, and what the server failed at."""
 
     def watch(self, page):
-        page.on("console", lambda said: said.type in ("error", "warning") and self.append(f"{page.url}: {said.text}"))
+        page.on("console", lambda said: self.hear(page, said))
         page.on("pageerror", lambda error: self.append(f"{page.url}: {error}"))
         page.on("response", lambda answer: answer.status >= 500 and self.append(f"{answer.url}: {answer.status}"))
+
+    def hear(self, page, said):
+        """Chromium also reports answers that say what is wrong with a form; those are meant."""
+        meant = said.text.startswith("Failed to load resource") and ("409" in said.text or "422" in said.text)
+        if said.type in ("error", "warning") and not meant:
+            self.append(f"{page.url}: {said.text}")
 
 
 @pytest.fixture
