@@ -34,6 +34,7 @@ class User(AbstractUser):
     is_staff = models.BooleanField(default=True)
     session_epoch = models.PositiveIntegerField(default=0, editable=False)  # sessions of an earlier one are over
     objects: ClassVar[Accounts] = Accounts()
+    acting: Any = None  # who changes this account in the admin right now; never kept
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
         """As the backends say, for a superuser too: what machines keep, nobody changes."""
