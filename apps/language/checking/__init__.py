@@ -1,8 +1,8 @@
 """The checker in its parts: names, types and meaning of a tree, and the plan that comes of it.
 
-findings    what is found, and how names are guessed
-places      where an expression stands and what it sees there
-expressions typing of expressions: literals, names, operators (operators), calls (calls, constants)
-operations  one module a family: columns, joins, rows, grouping; `steps` puts them in a row
-statements  header, parameters, sources and sinks (endpoints), expectations, tests (cases), usage
+- findings: what is found, and how a wrong name is guessed; places: where an expression stands, and what it sees there
+- expressions: literals, names and fns; beside it operators, calls, and constants (arguments that are written out)
+- steps: operations in a row, of the families columns, joining and gathering
+- header (with cron), parameters, endpoints (sources and sinks), expectations, cases (tests), usage (what is idle)
+- flow: all of it, one after the other
 """
