@@ -38,6 +38,29 @@ def wait_for[Value](what: Callable[[], Value], seconds: float, why: str) -> Valu
         time.sleep(0.05)
 
 
+@dataclass(frozen=True)
+class Process:
+    parent: int
+    began: int  # in ticks since the machine started: with the process id it names a process for ever
+    command: str
+
+
+def processes() -> dict[int, Process]:
+    """What runs on this machine, without what has ended and only waits to be noticed."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            continue
+        if fields[0] != "Z":
+            found[int(entry.name)] = Process(int(fields[1]), int(fields[19]), command)
+    return found
+
+
 @dataclass
 class Portal:
     """One `python -m flowcontrol.stack`. Everything that it does is in `folder`."""
@@ -46,6 +69,7 @@ class Portal:
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    _seen: set[tuple[int, int]] = field(default_factory=set)
     _browser: urllib.request.OpenerDirector | None = None
 
     @property
@@ -110,33 +134,30 @@ class Portal:
 
     # --- its processes ---------------------------------------------------------------------
 
-    def processes(self) -> dict[int, str]:
-        """Every live process that belongs to this portal: pid → command line, found by its data folder."""
-        mark = f"FLOWCONTROL_DATA={self.folder / 'data'}".encode()
-        found = {}
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            try:
-                environment, command = (entry / "environ").read_bytes(), (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            ours = str(self.folder / "data").encode()
-            if mark in environment.split(b"\0") or ours in command:
-                found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace").strip()
-        return {pid: command for pid, command in found.items() if command}
+    def processes(self) -> dict[int, Process]:
+        """Every live process that the portal started, also one whose parent is gone: those once seen are remembered."""
+        table = processes()
+        if self.process:
+            family = {self.process.pid}
+            while grown := {pid for pid, each in table.items() if each.parent in family} - family:
+                family |= grown
+            self._seen |= {(pid, table[pid].began) for pid in family if pid in table}
+        return {pid: each for pid, each in table.items() if (pid, each.began) in self._seen}
 
     def pid_of(self, part: str) -> int:
-        """The process id of bus, web, worker, controller, beat, or the child of a flow (`flow`)."""
+        """The process id of bus, web, worker, controller, beat, or of a flow that runs (`flow`); 0 if there is none."""
+        ours = self.processes()
+        if part == "flow":  # forked from the worker's nursery, whose command line it keeps
+            nurseries = {pid for pid, each in ours.items() if "engine.nursery" in each.command}
+            return next((pid for pid in nurseries if ours[pid].parent in nurseries), 0)
         mark = {
             "bus": "valkey-server",
             "web": "uvicorn",
             "worker": "flowcontrol worker",
             "controller": "manage.py controller",
             "beat": "flowcontrol beat",
-            "flow": "apps.engine.child",
         }[part]
-        return next((pid for pid, command in self.processes().items() if mark in command), 0)
+        return next((pid for pid, each in ours.items() if mark in each.command), 0)
 
     def kill(self, part: str) -> int:
         """`kill -9` of the part; answers its process id."""

@@ -62,6 +62,7 @@ def test_a_killed_part_is_started_again(portal: Portal, part: str) -> None:
 def test_ctrl_c_leaves_no_process_and_the_next_start_finds_everything(tmp_path: Path) -> None:
     portal = Portal(tmp_path).start()
     first = portal.query("select count(*) from flows_flowversion")
+    assert len(portal.processes()) >= 6
     assert portal.interrupt() == 0
     assert portal.processes() == {}
     portal.start()
@@ -75,6 +76,7 @@ def test_ctrl_c_leaves_no_process_and_the_next_start_finds_everything(tmp_path: 
 @pytest.mark.kill
 def test_killing_the_supervisor_takes_everything_with_it(tmp_path: Path) -> None:
     portal = Portal(tmp_path).start()
+    assert len(portal.processes()) >= 6
     os.kill(portal.process.pid, signal.SIGKILL)
     portal.process.wait()
     wait_for(lambda: portal.processes() == {}, 10, "all of its processes to be gone")
