@@ -123,7 +123,7 @@ def trouble(run: Run) -> Trouble | None:
         return Trouble("warn", waits, "With `make run`, or `celery -A flowcontrol worker` for this queue.")
     if run.cancel_requested_at:
         return Trouble("warn", f"{run.cancel_requested_by} asked to cancel it; it stops within seconds.")
-    if run.attempt > 1 and run.message:
+    if run.message:  # why it waits: for its turn, or to be begun again
         return Trouble("warn", run.message)
     return None
 
