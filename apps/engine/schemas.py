@@ -95,6 +95,11 @@ def _explained(workspace: Path, path: str) -> Iterator[None]:
 
 
 def _sniff_csv(connection: DuckDBPyConnection, workspace: Path, file: Path, options: dict[str, Any]) -> Schema:
+    if not options.get("header", True):
+        raise SchemaUnavailable(
+            "A source without a header line shows no names of columns.",
+            "Write them out, in the order of the file: { header: false, columns: { name: type, … } }.",
+        )
     names = sources.csv_header(workspace, file, options)
     unnamed = next((position for position, name in enumerate(names, start=1) if not name), None)
     if unnamed is not None:

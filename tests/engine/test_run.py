@@ -151,6 +151,15 @@ def test_files_of_one_pattern_may_order_their_columns_differently(workspace: Pat
     assert rows_of(workspace / "out/totals.csv") == [["7", "17.50", "3"], ["8", "1.25", "1"]]
 
 
+def test_a_csv_without_a_header_is_read_by_position(workspace: Path) -> None:
+    write(workspace, "in/bare.csv", "1|'x|y'\n2|NA\n")
+    text = """flow f {} source s = csv("in/bare.csv") { header: false, delimiter: "|", quote: "'", null: "NA", columns: { a: int, b: text } }
+    step t = s | derive n = b is null sink t -> csv("out.csv") { header: false, delimiter: ";", null: "-" }"""
+    ran = run(workspace, text)
+    assert ran.outcome.status == "succeeded", ran.outcome.error
+    assert (workspace / "out.csv").read_text() == "1;x|y;false\n2;-;true\n"
+
+
 def test_the_logical_time_is_the_runs(workspace: Path) -> None:
     text = 'flow f {} source o = csv("in/orders.csv") step a = o | take 1 | select now = now(), today = today()'
     run(workspace, text + ' sink a -> csv("a.csv")')

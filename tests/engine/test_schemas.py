@@ -119,6 +119,13 @@ def test_a_column_without_a_name_is_refused(workspace: Path) -> None:
     assert "Column 2 of 'a.csv' has no name" in refused(workspace, "csv", "a.csv")
 
 
+def test_without_a_header_the_columns_must_be_written_out(workspace: Path) -> None:
+    write(workspace, "a.csv", "1,2\n")
+    with pytest.raises(SchemaUnavailable) as caught:
+        schema_reader(workspace)("csv", "a.csv", {"header": False})
+    assert "columns" in caught.value.hint
+
+
 def test_a_workspace_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "workspace" in refused(tmp_path / "none", "csv", "a.csv")
 
