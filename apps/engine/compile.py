@@ -15,6 +15,7 @@ from sqlglot import exp
 from apps.engine import checking
 from apps.engine.arithmetic import is_risky
 from apps.engine.clashes import CLASH, clashes
+from apps.engine.counting import counts_of
 from apps.engine.cutting import Cut, cut, names_of, needs_of, wanted_of
 from apps.engine.errors import EngineError
 from apps.engine.expressions import Emitter, Values
@@ -147,6 +148,7 @@ class _Compiler:
     def _computed(self, item: Cut, sink: SinkTable | None, *, keeps: bool) -> Stage:
         quick, careful = replace(self.values, careful=False), replace(self.values, careful=True)
         risky = any(_is_risky(step) for step in item.steps)
+        counts = counts_of(item.steps)
         statement = self._statement(item, quick if risky else careful)
         return Stage(
             name=self._stage_name(item, sink),
@@ -156,7 +158,8 @@ class _Compiler:
             careful_sql=self._statement(item, careful).sql if risky else "",
             reads=statement.reads,
             steps=tuple(step.name for step in item.steps),
-            cte_names={step.name: self.cte_name(step.name) for step in item.steps[:-1]},
+            cte_names={name: self.cte_name(name) for name, count in counts.items() if count.how == "cte"},
+            counts=counts,
             columns=self._given(item.step),
             ordered=statement.ordered,
             table=self.table_name(item.step.name) if keeps else "",
@@ -165,8 +168,9 @@ class _Compiler:
         )
 
     def _statement(self, item: Cut, values: Values) -> _Statement:
-        """Each step but the last is a materialized CTE, so that its rows can be counted."""
+        """Each step but the last is a CTE, materialized where its rows cannot be counted otherwise."""
         ctes, reads = self._scans(item)
+        counts = counts_of(item.steps)
         probes: list[LookupProbe] = []
         for step in item.steps:
             reads += [name for name in self.plan.inputs_of(step) if name in self.kept]
@@ -175,7 +179,7 @@ class _Compiler:
             probes += self._probes(builder, ctes)
             ctes += builder.ctes
             if step is not item.step:
-                ctes.append(common(self.cte_name(step.name), query, materialized=True))
+                ctes.append(common(self.cte_name(step.name), query, materialized=counts[step.name].how == "cte"))
         if not values.careful:
             widen(query, self._given(item.step))
         sql = with_ctes(query, ctes).sql(DIALECT)
@@ -198,6 +202,7 @@ class _Compiler:
             reads=(item.step.name,),
             steps=(),
             cte_names={},
+            counts={},
             columns=item.step.columns,
             ordered=item.step.ordered,
             sink=sink,

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from apps.engine.counting import entering, rows_out
+
 # Operators that take all of their input before they give anything: nothing behind them can stop what is before them.
 _BREAKERS = (
     "GROUP_BY",
@@ -37,6 +39,7 @@ class Profile:
     steps: dict[str, StepProfile]
     rest: StepProfile
     scanned: dict[str, int | None]
+    entering: dict[str, int | None]  # rows that entered the group of a CTE, by its name; of what follows the last: ""
 
 
 def read(text: str) -> Profile:
@@ -47,7 +50,7 @@ def read(text: str) -> Profile:
     bodies = {_name(node): node["children"][0] for node in nodes if _is_cte(node)}
     stopped, stopped_scans = _stopped(nodes, bodies)
     steps = {
-        name: StepProfile(None if name in stopped else body["intermediate_rows"], _own_seconds(body))
+        name: StepProfile(None if name in stopped else rows_out(body), _own_seconds(body))
         for name, body in bodies.items()
     }
     rest = sum(node["timing"] for node in nodes) - sum(step.cpu_seconds for step in steps.values())
@@ -57,7 +60,9 @@ def read(text: str) -> Profile:
             before = scanned.get(name, 0)
             rows = int(node.get("rows_scanned", 0))
             scanned[name] = None if before is None or id(node) in stopped_scans else max(before, rows)
-    return Profile(steps, StepProfile(None, max(0.0, rest)), scanned)
+    entered = {name: None if name in stopped else entering(body) for name, body in bodies.items()}
+    entered[""] = entering(roots[0]) if roots else None
+    return Profile(steps, StepProfile(None, max(0.0, rest)), scanned, entered)
 
 
 def _walk(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -191,9 +191,7 @@ class StepBuilder:
             case TakeRows(by=()):
                 self._take(operation, wanted)
             case TakeRows(by=by, order=order, count=count):
-                sorted_before = self.order
                 self._first_of_each(by, order, count, wanted)
-                self.order = sorted_before  # the numbering loses it
             case DedupeRows(by=by):
                 self._first_of_each(by, _dedupe_order(operation), 1, wanted)
             case DistinctRows():

@@ -240,18 +240,30 @@ class _Execution:
 
     def _note_stage(self, stage: Stage, profile: Profile, rows: int, seconds: float) -> None:
         """Share the stage's time among its steps by the time of their operators: good to some percent."""
-        last = stage.steps[-1] if stage.steps else ""
-        parts = {step: profile.steps.get(stage.cte_names.get(step, "")) for step in stage.steps}
-        spent = {step: part.cpu_seconds if part else 0.0 for step, part in parts.items()}
-        if last:
-            spent[last] = profile.rest.cpu_seconds
+        materialized = {name: part.rows for name, part in profile.steps.items()}
+        spent = self._spent(stage, profile)
         total = sum(spent.values()) or 1.0
-        for step, part in parts.items():
-            count = rows if step == last else part.rows if part else None
+        for step in stage.steps:
+            count = stage.count(step, given=rows, materialized=materialized, entering=profile.entering)
             share = seconds * spent[step] / total
             self.record.finish("step", step, rows=count, seconds=share)
             shown = _counted(count) if count is not None else "rows not counted (a later step stopped it early)"
             self.record.log(f"{step}: {shown} in {share:.2f} s.", step=step)
+
+    def _spent(self, stage: Stage, profile: Profile) -> dict[str, float]:
+        """Processor seconds of each step. Those that are not counted by a CTE of their own share the time of the step
+        into which they were fused."""
+        together: dict[str, list[str]] = {}
+        for step in stage.steps:
+            home = step
+            while home in stage.counts and stage.counts[home].of:
+                home = stage.counts[home].of
+            together.setdefault(home, []).append(step)
+        spent = {}
+        for home, steps in together.items():
+            part = profile.steps.get(stage.cte_names.get(home, ""), profile.rest if home == stage.steps[-1] else None)
+            spent.update(dict.fromkeys(steps, part.cpu_seconds / len(steps) if part else 0.0))
+        return spent
 
     def _rows_read(self, connection: DuckDBPyConnection, name: str, profile: Profile) -> int | None:
         assert self.plan is not None

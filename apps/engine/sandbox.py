@@ -23,6 +23,9 @@ CONFIG = {
     "python_scan_all_frames": "false",
 }
 
+# With them a step's count would be that of the filter after it, or of a group made before a join.
+OPTIMIZERS_OFF = "cte_filter_pusher,partial_aggregate_pushdown"
+
 
 def connect(workspace: Path, limits: Limits = Limits(), *, scratch: Path | None = None) -> DuckDBPyConnection:  # noqa: B008
     """An empty in-memory database confined to `workspace`, which must exist.
@@ -60,7 +63,7 @@ def _confine(connection: DuckDBPyConnection, home: Path, limits: Limits, *, spil
         f"SET max_temp_directory_size = '{limits.temp_bytes // 1024 if spills else 0}KiB'",
         "SET TimeZone = 'UTC'",
         "SET enable_profiling = 'no_output'",  # row counts and times of each step are read from the profile
-        "SET disabled_optimizers = 'cte_filter_pusher'",  # else a step's count is that of the filter after it
+        f"SET disabled_optimizers = '{OPTIMIZERS_OFF}'",
         "SET enable_progress_bar = true",
         "SET enable_progress_bar_print = false",
         "SET errors_as_json = false",

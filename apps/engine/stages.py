@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from apps.engine.counting import Count
 from apps.language.diagnostics import Span
 from apps.language.plan import Check, Schema, SinkTable
 from apps.language.types import Kind, Type
@@ -43,7 +44,8 @@ class Stage:
     sql: str
     reads: tuple[str, ...]  # sources and steps (by their `table`) that it reads, each once
     steps: tuple[str, ...]  # steps computed in it, in order; empty for a sink that only copies a checkpoint
-    cte_names: Mapping[str, str]  # step → its CTE; the last step has none: its rows are the statement's rows
+    cte_names: Mapping[str, str]  # step → its CTE, of the steps that have one; the last has none
+    counts: Mapping[str, Count]  # how the rows of each step but the last are counted; its are the statement's rows
     columns: Schema  # of the rows it gives
     ordered: bool  # the rows come in an order that is to be kept
     table: str = ""  # the name (not quoted) by which later stages and checks read the rows; empty if none does
@@ -52,6 +54,22 @@ class Stage:
     )
     sink: SinkTable | None = None
     probes: tuple[LookupProbe, ...] = ()
+
+    def count(
+        self, step: str, *, given: int, materialized: Mapping[str, int | None], entering: Mapping[str, int | None]
+    ) -> int | None:
+        """The rows of a step, None if they are not known: from those that the statement gave, those of the CTEs by
+        name, and those that entered a group, by the name of the CTE that groups (empty for the statement itself)."""
+        if step == self.steps[-1]:
+            return given
+        count = self.counts[step]
+        match count.how:
+            case "cte":
+                return materialized.get(self.cte_names[step])
+            case "entering":
+                return entering.get(self.cte_names.get(count.of, ""))
+            case "like":
+                return self.count(count.of, given=given, materialized=materialized, entering=entering)
 
     @property
     def fits_parquet(self) -> bool:

@@ -1,7 +1,5 @@
 """Where a flow is cut, what each stage reads and gives, and that a step's rows can be counted."""
 
-import json
-
 import pytest
 
 from apps.engine.cutting import LONGEST
@@ -172,47 +170,6 @@ def test_rows_can_be_counted_where_no_column_is_wanted() -> None:
             "CREATE TEMP TABLE orders AS SELECT i AS id, 1 AS customer, 1.0 AS amount, '' AS note FROM range(9) t(i)"
         )
         assert computed(flow, connection)["n"] == [(5,)]
-
-
-def test_each_step_before_the_last_can_be_counted_in_the_profile() -> None:
-    flow = compiled(
-        planned(
-            SOURCES
-            + """
-        step paid = orders | where amount > 0 | derive double = amount * 2
-        step named = paid | inner join customers as c on customer == c.id bring c.name
-        step big = named | where double > 10 and name != "x"
-        step totals = big | group by name { total = sum(double) }
-        sink totals -> csv("t.csv")
-    """
-        )
-    )
-    [stage] = flow.stages
-    with connect() as connection:
-        connection.execute("SET disabled_optimizers = 'cte_filter_pusher'")
-        connection.execute("SET enable_profiling = 'no_output'")
-        connection.execute(
-            "CREATE TEMP TABLE orders AS SELECT i AS id, i % 10 AS customer, i % 20 AS amount, '' AS note FROM range(1000) t(i)"
-        )
-        connection.execute(
-            "CREATE TEMP TABLE customers AS SELECT i AS id, 'n' || i AS name, '' AS city FROM range(5) t(i)"
-        )
-        connection.execute(stage.sql).fetchall()
-        profile = json.loads(connection.get_profiling_information("json"))
-        connection.execute("RESET disabled_optimizers")
-        connection.execute("SET enable_profiling = 'no_output'")
-
-    counted = {}
-
-    def walk(node: dict) -> None:
-        if node["type"] == "CTE" and node["children"]:
-            counted[node["extra_info"]["CTE Name"]] = node["children"][0]["intermediate_rows"]
-        for child in node.get("children", ()):
-            walk(child)
-
-    for root in profile["operator"]:
-        walk(root)
-    assert {step: counted[name] for step, name in stage.cte_names.items()} == {"paid": 950, "named": 450, "big": 250}
 
 
 def test_a_long_flow_is_cut_before_duckdb_loses_its_way() -> None:
