@@ -11,6 +11,11 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django.test import TransactionTestCase
+from hypothesis import settings as hypothesis
+
+# A busy machine is not a mistake.
+hypothesis.register_profile("patient", deadline=None)
+hypothesis.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ def test_a_text_with_mistakes_is_left_alone() -> None:
     assert [each.code for each in caught.value.diagnostics] == ["E106"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 2**32))
 def test_any_layout_and_any_comment_survives(seed: int) -> None:
     """The tokens of a flow with other white space between them, and comments in odd places."""
@@ -125,7 +125,7 @@ def grown(inner: st.SearchStrategy[t.Expr]) -> st.SearchStrategy[t.Expr]:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.recursive(ATOMS, grown, max_leaves=12))
 def test_an_expression_is_read_back_as_it_was(expression: t.Expr) -> None:
     text = f"flow f\nstep x = s | where {expression_text(expression)}"
