@@ -53,10 +53,9 @@ class TextForm(forms.Form):
         text: str = self.cleaned_data["text"].replace("\r\n", "\n")
         return text if text.endswith("\n") else text + "\n"
 
-    @property
-    def given(self) -> dict[str, str]:
-        """The fields as they were sent, so that nothing typed is lost when they are refused."""
-        return {name: str(self.data.get(name, "")) for name in self.fields}
+    def given(self, name: str) -> str:
+        """A field as it was sent, so that nothing typed is lost when it is refused."""
+        return str(self.data.get(name, ""))
 
     @property
     def refusal(self) -> TextRefusedError:

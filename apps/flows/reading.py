@@ -57,7 +57,8 @@ def examine(text: str) -> tuple[list[Diagnostic], Graph]:
 
 
 def _parameter(param: t.Param, text: str) -> ParameterWords:
-    limits, choices = "", ()
+    limits = ""
+    choices: tuple[str, ...] = ()
     if param.allow is not None:
         limits = "one of " + ", ".join(_written(each, text) for each in param.allow)
         choices = tuple(_value(each, text) for each in param.allow)

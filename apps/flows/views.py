@@ -91,7 +91,14 @@ def new_flow(request: HttpRequest) -> HttpResponse:
 def _save(request: HttpRequest, flow: Flow | None) -> HttpResponse:
     form = TextForm(request.POST)
     if not form.is_valid():
-        return _editor(request, flow, **form.given, refused=form.refusal)
+        return _editor(
+            request,
+            flow,
+            text=form.given("text"),
+            base=form.given("base"),
+            note=form.given("note"),
+            refused=form.refusal,
+        )
     text, base, note = form.cleaned_data["text"], form.cleaned_data["base"], form.cleaned_data["note"]
     action = request.POST.get("action", "save")
     if action == "format":

@@ -27,4 +27,4 @@ def _brings_its_own(request: HttpRequest) -> bool:
 
 def _is_fragment(request: HttpRequest) -> bool:
     htmx = getattr(request, "htmx", None)
-    return bool(htmx) and not htmx.boosted
+    return htmx is not None and bool(htmx) and not htmx.boosted

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import content_disposition_header
@@ -95,20 +95,23 @@ def _live_context(request: HttpRequest, run: Run) -> dict[str, Any]:
 @policy.guard("runs.start")
 def new_run(request: HttpRequest, name: str) -> HttpResponse:
     """The form with the flow's parameters; sent, it starts the run and leads to it."""
-    flow = get_object_or_404(Flow.objects.select_related("current"), name=name, current__isnull=False)
+    flow = get_object_or_404(Flow.objects.select_related("current"), name=name)
+    version = flow.current
+    if version is None:
+        raise Http404("This flow has no version yet.")
     environments = [
         each
         for each in Environment.objects.order_by("position")
         if policy.allowed(request.user, "runs.start", each.slug)
     ]
-    form = RunForm(request.POST or None, version=flow.current, environments=environments)
+    form = RunForm(request.POST or None, version=version, environments=environments)
     problem = None
     if request.method == "POST" and form.is_valid():
         policy.check(request.user, "runs.start", form.cleaned_data["environment"].slug)
         try:
             run = actions.start_run(
                 by=request.user,
-                version=flow.current,
+                version=version,
                 environment=form.cleaned_data["environment"],
                 params=form.values(),
             )
@@ -123,7 +126,7 @@ def new_run(request: HttpRequest, name: str) -> HttpResponse:
         "title": "Run",
         "page_title": f"Run {name}",
         "flow": flow,
-        "version": flow.current,
+        "version": version,
         "form": form,
         "problem": problem,
         "can_run": bool(environments),
