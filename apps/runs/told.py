@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 
 from apps.engine.process import FlowProcess
 from apps.jobs import events
@@ -129,7 +129,6 @@ class Rows:
         return True
 
     def _write_rows(self) -> None:
-        with transaction.atomic():
-            StepRun.objects.bulk_create(self._new)
-            StepRun.objects.bulk_update(self._changed.values(), ["state", "rows", "seconds"])
-            record.add_checks(self._run, self._checks, first=self._checks_written)
+        StepRun.objects.bulk_create(self._new)
+        StepRun.objects.bulk_update(self._changed.values(), ["state", "rows", "seconds"])
+        record.add_checks(self._run, self._checks, first=self._checks_written)
