@@ -17,6 +17,7 @@ SIMPLE_TYPES = {
         types.DURATION, types.JSON,
     )
 }  # fmt: skip
+_QUOTED_CELL = re.compile(r'"(?:\\.|[^"\\])*"')
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
 
 
@@ -141,45 +142,36 @@ class Builder(Transformer):
         if not rows:
             return t.Table((), (), span=span)
         lines = [self.cells(row) for row in rows]
-        header = tuple(t.Name(cell.text or "", cell.quoted, span=cell.span) for cell in lines[0])
+        header = tuple(column_name(cell) for cell in lines[0])
         for line, row in zip(lines[1:], rows[1:], strict=True):
             if len(line) != len(header):
-                self.wrong("E111", f"this row has {len(line)} cells, the header has {len(header)}", self.of(row))
+                message = f"this row has {counted(len(line), 'cell')}, the header has {len(header)}"
+                self.wrong("E111", message, self.of(row))
         for name in header:
             if not name.name:
                 self.wrong("E111", "a column of this table has no name", name.span)
         return t.Table(header, tuple(lines[1:]), span=span)
 
     def cells(self, row: Token) -> tuple[t.Cell, ...]:
-        """The cells between the bars of one line; a `\\|` is a bar in the text."""
+        """The cells between the bars of one line; a `\\|` is a bar in the text. Behind the last bar a comment may stand."""
         place = self.of(row)
+        *cells, rest = re.split(r"(?<!\\)\|", str(row)[1:])
+        if rest.strip() == "}":
+            self.wrong("E112", "the test's `}` stands in a row of its table", place, "write it on a line of its own")
+        elif rest.strip() and not rest.strip().startswith("#"):
+            self.wrong("E112", "this row does not end with a bar", place, "write `|` after the last cell")
+            cells.append(rest)
+        elif not cells:
+            self.wrong("E111", "this row has no cells", place, "write `| a | b |`")
         found, at = [], 1
-        text = str(row)
-        for piece in re.findall(r"(?:\\.|[^|\\])*(?:\||$)", text[1:]):
-            if not piece.endswith("|"):
-                if piece.strip():
-                    self.wrong("E112", "this row does not end with a bar", place, "write `|` after the last cell")
-                    piece += "|"
-                else:
-                    break
-            raw = piece[:-1]
+        for raw in cells:
             body = raw.strip()
             column = place.column + at + (len(raw) - len(raw.lstrip()) if body else 0)
             offset = place.start + column - place.column
             span = Span(place.line, column, place.line, column + len(body), offset, offset + len(body))
-            found.append(self.cell(body, span))
-            at += len(piece)
+            found.append(read_cell(body, span))
+            at += len(raw) + 1
         return tuple(found)
-
-    @staticmethod
-    def cell(body: str, span: Span) -> t.Cell:
-        if not body:
-            return t.Cell(None, span=span)
-        if len(body) > 1 and body[0] == body[-1] == '"':
-            return t.Cell(unescape(body[1:-1].replace("\\|", "|")), True, span=span)
-        if len(body) > 2 and body[0] == body[-1] == "`":
-            return t.Cell(body[1:-1], True, span=span)
-        return t.Cell(body.replace("\\|", "|"), span=span)
 
     # --- endpoints and options -------------------------------------------------------------
 
@@ -316,7 +308,19 @@ class Builder(Transformer):
         return t.Sort(items[0], span=self.span(meta))
 
     def sort_keys(self, items: list[Any]) -> tuple[t.SortKey, ...]:
-        return tuple(sort_key(item) for item in items)
+        return tuple(self.sort_key(item) for item in items)
+
+    def sort_key(self, value: t.Expr) -> t.SortKey:
+        """A leading `-` is the direction; before a larger expression nobody could tell what it belongs to."""
+        if isinstance(value, t.Unary) and value.op == "-":
+            return t.SortKey(value.operand, True, span=value.span)
+        first: t.Expr = value
+        while isinstance(first, t.Binary):
+            first = first.left
+        if isinstance(first, t.Unary) and first.op == "-":
+            hint = "put the expression in parentheses: `-(a + b)` or `(-a + b)`"
+            self.wrong("E118", "in a sort a leading `-` is the direction, here it is unclear of what", value.span, hint)
+        return t.SortKey(value, span=value.span)
 
     @v_args(meta=True)
     def take(self, meta: Any, items: list[Any]) -> t.Take:
@@ -383,7 +387,7 @@ class Builder(Transformer):
         if text.isdigit() and len(text) < 19:
             return int(text)
         self.wrong("E115", "a whole number belongs here", self.of(token))
-        return 0
+        return 1
 
     # --- lists -----------------------------------------------------------------------------
 
@@ -507,7 +511,7 @@ class Builder(Transformer):
 
     @v_args(meta=True)
     def duration(self, meta: Any, items: list[Any]) -> t.Duration:
-        found = re.fullmatch(r"(\d+)(\w+)", str(items[0]))
+        found = re.fullmatch(r"(\d+)([a-z]+)", str(items[0]).replace("_", ""))
         assert found is not None
         if len(found[1]) > 15:
             self.wrong("E115", "this duration is too long", self.span(meta))
@@ -569,11 +573,22 @@ def unescape(body: str) -> str:
     return re.sub(r"\\(.)", lambda found: ESCAPES.get(found[1], found[0]), body, flags=re.DOTALL)
 
 
-def sort_key(value: t.Expr) -> t.SortKey:
-    """A leading `-` is the direction."""
-    if isinstance(value, t.Unary) and value.op == "-":
-        return t.SortKey(value.operand, True, span=value.span)
-    return t.SortKey(value, span=value.span)
+def read_cell(body: str, span: Span) -> t.Cell:
+    if not body:
+        return t.Cell(None, span=span)
+    if _QUOTED_CELL.fullmatch(body):
+        return t.Cell(unescape(body[1:-1].replace("\\|", "|")), True, span=span)
+    return t.Cell(body.replace("\\|", "|"), span=span)
+
+
+def column_name(cell: t.Cell) -> t.Name:
+    text = cell.text or ""
+    quoted = len(text) > 2 and text[0] == text[-1] == "`"
+    return t.Name(text[1:-1] if quoted else text, quoted, span=cell.span)
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def hint_for_type(name: str) -> str:

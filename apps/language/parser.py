@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -12,26 +12,22 @@ from typing import Any
 
 import lark
 from lark import Lark
-from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark.exceptions import UnexpectedInput
 
+from apps.language import pieces
 from apps.language import tree as t
 from apps.language.builder import Builder
-from apps.language.complaints import complain
+from apps.language.complaints import complain, next_statement
+from apps.language.depth import DEEPEST, too_deep
 from apps.language.diagnostics import Diagnostic, Span
+from apps.language.pieces import Piece
 from apps.language.source import LARGEST_BYTES, normalise, too_large
 
 GRAMMAR = Path(__file__).with_name("grammar.lark")
-STATEMENTS = ("flow", "param", "source", "fn", "step", "expect", "sink", "test")
-DEEPEST = 200  # brackets in brackets
-LONGEST_CHAIN = 2000  # operators in one expression
+STARTS = ["flow", "header", "statement", "operation", "rule", "option", "clause"]
 MOST_DIAGNOSTICS = 100
 
-# What may hide a bracket or a keyword: comments, texts, quoted names.
-_OPAQUE = re.compile(r'#[^\n]*|"""(?:.|\n)*?"""|"(?:\\.|[^"\\\n])*"|`[^`\n]*`')
-_ROW = re.compile(r"(?<=[ \t\n])\|[^\n]*\|(?=[ \t]*(?:\n|$))")
-_BEGINNING = re.compile(rf"^[ \t]*(?:{'|'.join(STATEMENTS)})\b(?=[ \t]*(?:[\w`\"]|$))", re.MULTILINE)
 _DEFINES = re.compile(r"(?:\s|#[^\n]*\n)*(param|source|fn|step)\s+`?([^\W\d]\w*)")
-_OPERATOR = re.compile(r"==|!=|<=|>=|\?\?|[-+*/%<>]|\b(?:and|or|div|not)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +40,9 @@ class ParseResult:
 
 def parse(text: str, path: str = "") -> ParseResult:
     """Read a flow. Never raises, whatever the text; mistakes are diagnostics (E0xx, E1xx) in the order of the text."""
-    if len(text) > LARGEST_BYTES:
-        return ParseResult(None, [too_large(len(text.encode("utf-8", "replace"))).at(path)])
+    if len(text) > LARGEST_BYTES or len(encoded := text.encode("utf-8", "replace")) > LARGEST_BYTES:
+        size = len(text) if len(text) > LARGEST_BYTES else len(encoded)
+        return ParseResult(None, [too_large(size).at(path)])
     text = normalise(text)
     if refused := _unreadable(text):
         return ParseResult(None, [refused.at(path)])
@@ -62,7 +59,20 @@ def _whole(text: str) -> tuple[t.FlowFile | None, list[Diagnostic]] | None:
         return None
     builder = Builder(0, 0)
     tree: t.FlowFile = builder.transform(found)
-    return tree, builder.diagnostics
+    deep = [problem for each in (tree.header, *tree.statements) if (problem := too_deep(each))]
+    if not deep:
+        return tree, builder.diagnostics
+    kept = tuple(each for each in tree.statements if not too_deep(each))
+    broken = tuple(name for each in tree.statements if too_deep(each) and (name := _defined(each)))
+    return t.FlowFile(tree.header, kept, broken, span=tree.span), builder.diagnostics + deep
+
+
+def _defined(node: t.Statement) -> tuple[str, str] | None:
+    word = {t.Param: "param", t.Source: "source", t.Function: "fn", t.Step: "step"}.get(type(node))
+    return (word, node.name) if word and isinstance(node, t.Param | t.Source | t.Function | t.Step) else None
+
+
+# --- one statement after the other ---------------------------------------------------------
 
 
 def _piecewise(text: str) -> tuple[t.FlowFile | None, list[Diagnostic]]:
@@ -71,20 +81,15 @@ def _piecewise(text: str) -> tuple[t.FlowFile | None, list[Diagnostic]]:
     header: t.FlowHeader | None = None
     statements: list[Any] = []
     broken: list[tuple[str, str]] = []
-    for number, piece in enumerate(_pieces(text)):
-        is_header = re.match(r"\s*flow\b", _bare(piece.text)) is not None
-        if number == 0 and not is_header:
-            diagnostics.append(
-                Diagnostic("E101", "a flow begins with its name", piece.first, "write `flow my_flow` on the first line")
-            )
-            if not _BEGINNING.match(_bare(piece.text).lstrip("\n")):
+    for number, (piece, node, found) in enumerate(_read_all(text)):
+        if not number and piece.word != "flow":
+            diagnostics.append(_without_head(piece.first))
+            if piece.word not in pieces.STATEMENTS:
                 continue
-        elif number and is_header:
-            diagnostics.append(
-                Diagnostic("E102", "a file holds one flow", piece.first, "put this one into a file of its own")
-            )
+        if number and piece.word == "flow":
+            message, hint = "a file holds one flow", "put this one into a file of its own"
+            diagnostics.append(Diagnostic("E102", message, piece.first, hint))
             continue
-        node, found = _one(piece, "header" if is_header else "statement")
         diagnostics += found
         if isinstance(node, t.FlowHeader):
             header = node
@@ -92,116 +97,99 @@ def _piecewise(text: str) -> tuple[t.FlowFile | None, list[Diagnostic]]:
             statements.append(node)
         elif defines := _DEFINES.match(piece.text):
             broken.append((defines[1], defines[2]))
+        if len(diagnostics) >= MOST_DIAGNOSTICS:
+            break
+    if not diagnostics:  # an empty text
+        diagnostics.append(_without_head(Span()))
     return (t.FlowFile(header, tuple(statements), tuple(broken)) if header else None), diagnostics
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A statement's text from the start of its line, with what stands before it in the file."""
-
-    text: str
-    line: int  # lines before it
-    start: int  # characters before it
-
-    @property
-    def first(self) -> Span:
-        """Where its first word is."""
-        found = re.search(r"\S+", _bare(self.text))
-        at = found.start() if found else 0
-        before = self.text[:at]
-        line, column = self.line + before.count("\n") + 1, at - (before.rfind("\n") + 1) + 1
-        width = len(found[0]) if found else 1
-        return Span(line, column, line, column + width, self.start + at, self.start + at + width)
+def _read_all(text: str) -> Iterable[tuple[Piece, Any, list[Diagnostic]]]:
+    """The statements of a text, each with its node, if it has one, and what is wrong in it."""
+    for piece in pieces.statements(text):
+        rest: Piece | None = piece
+        while rest is not None:
+            read = rest
+            node, diagnostics, stopped = _read(read)
+            rest = None
+            at = next_statement(stopped, read) if stopped else None
+            if at is not None:  # two on one line
+                rest = read.cut(at, len(read.text))
+                read = read.cut(0, at)
+                node, diagnostics, _ = _read(read)
+            yield read, node, diagnostics
 
 
-def _pieces(text: str) -> Iterator[Piece]:
-    """Cut where a line begins with a statement's keyword outside of brackets, or at the first column in any case."""
-    bare = _bare(text)
-    cuts = [0]
-    depth, at = 0, 0
-    for match in _BEGINNING.finditer(bare):
-        depth += _opened(bare, at, match.start())
-        at = match.start()
-        if depth <= 0 or not match[0][:1].isspace():
-            depth = 0
-            cuts.append(match.start())
-    line = 0
-    for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True):
-        if bare[start:end].strip() or len(cuts) == 1:
-            yield Piece(text[start:end], line, start)
-        line += text.count("\n", start, end)
+def _without_head(span: Span) -> Diagnostic:
+    return Diagnostic("E101", "a flow begins with its name", span, "write `flow my_flow` on the first line")
 
 
-def _opened(bare: str, start: int, end: int) -> int:
-    part = bare[start:end]
-    return sum(part.count(each) for each in "([{") - sum(part.count(each) for each in ")]}")
-
-
-def _one(piece: Piece, start: str) -> tuple[Any, list[Diagnostic]]:
+def _read(piece: Piece) -> tuple[Any, list[Diagnostic], UnexpectedInput | None]:
+    """A statement, what is wrong in it, and what stopped the reading. The first is None for one that cannot be read."""
     try:
-        found = _lark().parse(piece.text, start=start)
+        found = _lark().parse(piece.text, start="header" if piece.word == "flow" else "statement")
     except UnexpectedInput as error:
-        return None, [_diagnostic(error, piece)]
+        return None, _inside(piece, complain(error, piece)), error
     builder = Builder(piece.line, piece.start)
-    return builder.transform(found), builder.diagnostics
+    node = builder.transform(found)
+    deep = too_deep(node)
+    return (None, [*builder.diagnostics, deep], None) if deep else (node, builder.diagnostics, None)
 
 
-def _diagnostic(error: UnexpectedInput, piece: Piece) -> Diagnostic:
-    code, message, hint = complain(error, piece.text)
-    if isinstance(error, UnexpectedToken) and error.token.type != "$END":
-        token = error.token
-        line, column, start, width = token.line, token.column, token.start_pos, len(str(token).split("\n")[0])
-    elif isinstance(error, UnexpectedCharacters):
-        line, column, start, width = error.line, error.column, error.pos_in_stream, 1
-    else:
-        body = piece.text.rstrip()
-        bare = _bare(piece.text).rstrip()
-        body = body[: len(bare)]
-        start = max(0, len(body) - 1)
-        line, column, width = body.count("\n") + 1, len(body) - (body.rfind("\n") + 1), 1
-        column = max(1, column)
-    line += piece.line
-    return Diagnostic(
-        code, message, Span(line, column, line, column + width, piece.start + start, piece.start + start + width), hint
-    )
+def _inside(piece: Piece, complaint: Diagnostic) -> list[Diagnostic]:
+    """The mistakes of a statement that does not parse: those of its parts, as far as they can be told apart."""
+    parts, start = _parts(piece)
+    found: list[Diagnostic] = []
+    first: Span | None = None
+    for part in parts:
+        first = first or part.first
+        found += _read_part(part, start)
+        if len(found) >= MOST_DIAGNOSTICS:
+            break
+    if not found or first is None:
+        return [complaint]
+    swallowed = complaint.code == "E117" and any(each.code == "E112" for each in found)  # its `}` is in a row
+    return [complaint, *found] if complaint.span < first and not swallowed else found
+
+
+def _parts(piece: Piece) -> tuple[Iterable[Piece], str]:
+    match piece.word:
+        case "step":
+            return pieces.operations(piece), "operation"
+        case "expect":
+            return pieces.in_braces(piece), "rule"
+        case "flow" | "source" | "sink":
+            return pieces.in_braces(piece), "option"
+        case "test":
+            return pieces.clauses(piece), "clause"
+    return [], ""
+
+
+def _read_part(part: Piece, start: str) -> Iterable[Diagnostic]:
+    try:
+        found = _lark().parse(part.text, start=start)
+    except UnexpectedInput as error:
+        return [complain(error, part, start)]
+    builder = Builder(part.line, part.start)
+    builder.transform(found)
+    return builder.diagnostics
 
 
 # --- before lark ---------------------------------------------------------------------------
 
 
-def _bare(text: str) -> str:
-    """The text with table rows, comments, texts and quoted names blanked out; all else stays where it is.
-
-    A line between two bars is taken for a row; that an operation may look the same does no harm here.
-    """
-    text = _ROW.sub(lambda found: "|" + "_" * (len(found[0]) - 2) + "|", text)
-    return _OPAQUE.sub(lambda found: re.sub(r"[^\n]", "_" if found[0][0] != "#" else " ", found[0]), text)
-
-
 def _unreadable(text: str) -> Diagnostic | None:
-    """What must be refused before it is parsed, since it would take all memory or the stack of what comes after."""
+    """What must be refused before it is parsed, since it would only take time."""
     if "\0" in text:
         at = text.index("\0")
         return Diagnostic("E003", "a NUL character does not belong into a flow", _place(text, at), "remove it")
-    bare = _bare(text)
     depth = 0
-    for found in re.finditer(r"[(\[{]|[)\]}]", bare):
+    for found in re.finditer(r"[(\[{}\])]", pieces.bare(text)):
         depth = max(0, depth + (1 if found[0] in "([{" else -1))
         if depth > DEEPEST:
+            message = f"brackets stand more than {DEEPEST} deep in each other"
             return Diagnostic(
-                "E103",
-                f"brackets stand more than {DEEPEST} deep in each other",
-                _place(text, found.start()),
-                "derive a column for an inner part and use it",
-            )
-    for piece in re.split(r"[,|{};=](?!=)", bare):
-        if len(piece) > LONGEST_CHAIN and len(_OPERATOR.findall(piece)) > LONGEST_CHAIN:
-            at = bare.index(piece)
-            return Diagnostic(
-                "E104",
-                f"one expression has more than {LONGEST_CHAIN} operators",
-                _place(text, at),
-                "derive columns for parts of it",
+                "E103", message, _place(text, found.start()), "derive a column for an inner part and use it"
             )
     return None
 
@@ -220,7 +208,7 @@ def _lark() -> Lark:
     grammar = GRAMMAR.read_text(encoding="utf-8")
     options: dict[str, Any] = {
         "parser": "lalr",
-        "start": ["flow", "header", "statement"],
+        "start": STARTS,
         "propagate_positions": True,
         "maybe_placeholders": True,
     }
