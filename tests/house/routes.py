@@ -1,0 +1,97 @@
+"""Every address of the house, and who may open it. A test fails when one is missing here or answers otherwise.
+
+To add one is a line: its name, who may GET it, who may POST to it, and values for the variables in its address.
+`None` for a method means that nobody may: the view answers 405. Values in braces come from `world.World`.
+
+The addresses of models in the admin are not listed: `ADMIN` says which models are changed there, and all others that
+are registered may only be looked at.
+"""
+
+from dataclasses import dataclass, field
+
+VIEWER, AUTHOR, OPERATOR, ADMIN_ROLE, AUDITOR = ROLES = ("viewer", "author", "operator", "admin", "auditor")
+NOBODY = "nobody"  # an account without any role
+STRANGER = "stranger"  # not logged in
+
+READERS = frozenset(ROLES)
+WRITERS = frozenset({AUTHOR, OPERATOR, ADMIN_ROLE})
+OPERATORS = frozenset({OPERATOR, ADMIN_ROLE})
+INSPECTORS = frozenset({OPERATOR, ADMIN_ROLE, AUDITOR})
+ADMINS = frozenset({ADMIN_ROLE})
+CONTROLLERS = frozenset({ADMIN_ROLE, AUDITOR})
+ACCOUNTS = READERS | {NOBODY}
+EVERYBODY = ACCOUNTS | {STRANGER}
+
+Who = frozenset[str] | None
+
+
+@dataclass(frozen=True)
+class Route:
+    name: str
+    get: Who
+    post: Who = None
+    args: dict[str, str] = field(default_factory=dict)
+    query: str = ""
+    missing: bool = False  # who may, is told that nothing is there
+
+
+def route(address: str, get: Who, post: Who = None, /, *, query: str = "", missing: bool = False, **args: str) -> Route:
+    return Route(address, get, post, args, query, missing)
+
+
+ROUTES = [
+    route("portal:overview", READERS),
+    route("portal:search", READERS, query="?q=orders"),
+    route("portal:environments", READERS),
+    route("portal:audit", CONTROLLERS),
+    route("portal:healthz", EVERYBODY),
+    route("portal:readyz", EVERYBODY),
+    route("portal:metrics", INSPECTORS),
+    route("flows:list", READERS),
+    route("flows:new", WRITERS, WRITERS),
+    route("flows:check", None, WRITERS),
+    route("flows:detail", READERS, name="{flow}"),
+    route("flows:edit", WRITERS, WRITERS, name="{flow}"),
+    route("flows:archive", WRITERS, WRITERS, name="{flow}"),
+    route("flows:restore", None, WRITERS, name="{flow}"),
+    route("flows:test", None, WRITERS, name="{flow}"),
+    route("flows:versions", READERS, name="{flow}"),
+    route("flows:version", READERS, name="{flow}", number="1"),
+    route("flows:diff", READERS, name="{flow}", old="1", new="2"),
+    route("runs:new", WRITERS, WRITERS, name="{flow}"),
+    route("runs:list", READERS),
+    route("runs:detail", READERS, pk="{run}"),
+    route("runs:live", READERS, pk="{run}"),
+    route("runs:cancel", WRITERS, WRITERS, pk="{run}"),
+    route("runs:rerun", None, WRITERS, pk="{run}"),
+    route("runs:log", READERS, pk="{run}"),
+    route("runs:step", READERS, pk="{run}", name="{step}"),
+    route("runs:output", READERS, pk="{run}", output="{output}"),
+    route("runs:download", READERS, pk="{run}", output="{output}"),
+    route("jobs:events", READERS, kind="run", pk="{run}", query="?lastEventId=0"),
+    route("admin:login", EVERYBODY, EVERYBODY),
+    route("admin:logout", None, ACCOUNTS),
+    route("admin:password_change", ACCOUNTS, ACCOUNTS),
+    route("admin:password_change_done", ACCOUNTS, ACCOUNTS),
+    route("admin:jsi18n", ACCOUNTS, ACCOUNTS),
+    route("admin:index", INSPECTORS, INSPECTORS),
+    route("admin:app_list", INSPECTORS, INSPECTORS, app_label="runs"),
+    route("admin:search", INSPECTORS, INSPECTORS),
+    route("admin:autocomplete", frozenset(), frozenset()),  # no field of the admin completes anything
+    route("admin:view_on_site", INSPECTORS, INSPECTORS, missing=True, content_type_id="0", object_id="0"),
+    route("admin:auth_user_password_change", ADMINS, ADMINS, id="{user}"),
+]
+
+# Rights that end where the environment does: the author may these in dev, and nowhere else.
+IN_STAGING = [
+    route("runs:cancel", OPERATORS, OPERATORS, pk="{staging_run}"),
+    route("runs:rerun", None, OPERATORS, pk="{staging_run}"),
+]
+
+# What people change in the admin, and who. Every other registered model is kept by machines, and only looked at.
+ADMIN: dict[str, dict[str, frozenset[str]]] = {
+    "accounts.user": {"add": ADMINS, "change": ADMINS},
+    "accounts.rolegrant": {"add": ADMINS, "delete": ADMINS},
+    "auth.group": {"add": ADMINS, "change": ADMINS, "delete": ADMINS},
+}
+SHOWN_TO: dict[str, frozenset[str]] = {"audit.auditevent": CONTROLLERS}

@@ -1,0 +1,71 @@
+"""One of everything, so that every address leads somewhere; and one account of each role."""
+
+from dataclasses import dataclass
+
+from django.test import Client
+
+from apps.accounts.models import RoleGrant, User
+from apps.audit.actors import SYSTEM
+from apps.common import clock
+from apps.environments.models import Environment
+from apps.flows.actions import save_version
+from apps.runs.models import Output, Run, StepRun
+from tests.house.routes import ACCOUNTS, NOBODY, STRANGER
+
+TEXT = """flow orders
+
+source orders = csv("in/orders.csv") {{ columns: {{ id: int, amount: decimal(12, 2) }} }}
+
+step wanted = orders
+  | where amount > {least}
+
+sink wanted -> csv("out/orders.csv")
+"""
+ELSEWHERE = "192.0.2.1"  # not this machine, to which /metrics answers anyway
+
+
+@dataclass
+class World:
+    values: dict[str, str]
+    clients: dict[str, Client]
+
+
+def build() -> World:
+    dev = Environment.objects.get(slug="dev")
+    staging, _ = Environment.objects.get_or_create(slug="staging", defaults={"name": "Staging", "position": 2})
+    first = save_version(by=SYSTEM, text=TEXT.format(least=1), base_sha256=None)
+    second = save_version(by=SYSTEM, text=TEXT.format(least=2), base_sha256=first.sha256)
+    run, in_staging = (_run(second, each) for each in (dev, staging))
+    step = StepRun.objects.create(run=run, name="wanted", kind="step", state="succeeded", rows=1)
+    output = Output.objects.create(run=run, name="wanted", path="out/orders.csv", rows=1, bytes=10)
+    clients = {role: _client(role) for role in ACCOUNTS} | {STRANGER: Client(REMOTE_ADDR=ELSEWHERE)}
+    values = {
+        "flow": "orders",
+        "run": str(run.pk),
+        "staging_run": str(in_staging.pk),
+        "step": step.name,
+        "output": str(output.pk),
+        "user": str(User.objects.get(username="viewer").pk),
+    }
+    return World(values, clients)
+
+
+def _run(version: object, environment: Environment) -> Run:
+    now = clock.now()
+    return Run.objects.create(
+        flow=version.flow,
+        version=version,
+        environment=environment,
+        logical_time=now,
+        state="succeeded",
+        finished_at=now,
+    )
+
+
+def _client(role: str) -> Client:
+    user = User.objects.create_user(role)
+    if role != NOBODY:
+        RoleGrant.objects.create(user=user, role=role)
+    client = Client(REMOTE_ADDR=ELSEWHERE)
+    client.force_login(user)
+    return client
