@@ -1,7 +1,7 @@
 """Every address of the house, and who may open it. A test fails when one is missing here or answers otherwise.
 
 To add one is a line: its name, who may GET it, who may POST to it, and values for the variables in its address.
-`None` for a method means that nobody may: the view answers 405. Values in braces come from `world.World`.
+`None` for a method means that there is none: the view answers 405, unless it refuses before that. Values in braces come from `world.World`.
 
 The addresses of models in the admin are not listed: `ADMIN` says which models are changed there, and all others that
 are registered may only be looked at.
@@ -72,12 +72,12 @@ ROUTES = [
     route("admin:login", EVERYBODY, EVERYBODY),
     route("admin:logout", None, ACCOUNTS),
     route("admin:password_change", ACCOUNTS, ACCOUNTS),
-    route("admin:password_change_done", ACCOUNTS, ACCOUNTS),
-    route("admin:jsi18n", ACCOUNTS, ACCOUNTS),
+    route("admin:password_change_done", ACCOUNTS),
+    route("admin:jsi18n", ACCOUNTS),
     route("admin:index", INSPECTORS, INSPECTORS),
     route("admin:app_list", INSPECTORS, INSPECTORS, app_label="runs"),
     route("admin:search", INSPECTORS, INSPECTORS),
-    route("admin:autocomplete", frozenset(), frozenset()),  # no field of the admin completes anything
+    route("admin:autocomplete", frozenset()),  # no field of the admin completes anything
     route("admin:view_on_site", INSPECTORS, INSPECTORS, missing=True, content_type_id="0", object_id="0"),
     route("admin:auth_user_password_change", ADMINS, ADMINS, id="{user}"),
 ]
