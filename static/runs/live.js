@@ -33,6 +33,7 @@ function drawGraph() {
   }
   for (const frame of document.querySelectorAll(".graph-frame")) paint(frame, looks);
   if (document.getElementById("run-top").dataset.final === "true") finish();
+  else setLive(...liveness); // the fragment was drawn by the server, which does not know
 }
 
 function finish() {
@@ -40,7 +41,11 @@ function finish() {
   setLive("finished", "");
 }
 
-function setLive(text, kind) {
+let liveness = ["connecting", ""];
+
+function setLive(...said) {
+  liveness = said;
+  const [text, kind] = said;
   const live = document.getElementById("live-state");
   if (!live) return;
   live.textContent = text;
