@@ -13,7 +13,7 @@ NARROW_DIGITS = 18  # of the decimals that DuckDB keeps in 64 bits, and does not
 def sum_of(kind: type[exp.Expression]) -> Spelling:
     def spell(node: Node, args: Args) -> exp.Expression:
         left, right = args
-        if node.type.kind is Kind.DECIMAL:
+        if node.type.kind is Kind.DECIMAL and node.type.precision > NARROW_DIGITS:
             # DuckDB would stay at 18 digits where both sides fit, and fail on a result that our type can hold.
             return binary(kind, cast(left, node.type), cast(right, node.type))
         if node.type.kind is Kind.DURATION and argument_type(node, 0).kind is Kind.DATE:
