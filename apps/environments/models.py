@@ -6,6 +6,13 @@ from django.conf import settings
 from django.db import models
 
 from apps.common import clock
+from apps.common.errors import FlowControlError
+
+
+class WorkspaceUnavailable(FlowControlError):  # noqa: N818  it is what the person reads
+    """The environment's folder cannot be used."""
+
+    code = "workspace_unavailable"
 
 
 class Environment(models.Model):
@@ -31,7 +38,16 @@ class Environment(models.Model):
 
     @property
     def workspace(self) -> Path:
-        """The only folder that its flows may read and write, made if it is not there. Raises OSError if it cannot be."""
+        """The only folder that its flows may read and write, made if it is not there.
+
+        Raises WorkspaceUnavailable where it cannot be made.
+        """
         folder: Path = settings.WORKSPACES / self.slug
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkspaceUnavailable(
+                f"The workspace of {self.slug} cannot be made in the portal's data folder: {error.strerror}.",
+                hint="Make room there, or let the portal's account write to it; then try again.",
+            ) from error
         return folder

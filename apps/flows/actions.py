@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import Max
 
 from apps.accounts import policy
@@ -67,15 +67,8 @@ def save_version(
     policy.check(by, "flows.edit")
     checked = check_text(text)
     _check_name(checked, name)
-    try:
-        with transaction.atomic():
-            return _save(by, checked, base_sha256 or "", note[:LONGEST_NOTE])
-    except IntegrityError:
-        # On a database that lets two write at once, another has just made the flow or its next version.
-        current = FlowVersion.objects.filter(flow__name=checked.plan.name).order_by("number").last()
-        if current is None:
-            raise
-        raise SaveConflict(current, checked.text) from None
+    with transaction.atomic():
+        return _save(by, checked, base_sha256 or "", note.replace("\0", "")[:LONGEST_NOTE])
 
 
 def _check_name(checked: Checked, name: str | None) -> None:
@@ -93,6 +86,7 @@ def _check_name(checked: Checked, name: str | None) -> None:
 
 
 def _save(by: Any, checked: Checked, base: str, note: str) -> FlowVersion:
+    # Locked, or made and so locked: of two that save at once the second sees the version of the first.
     flow, _ = Flow.objects.select_for_update().get_or_create(name=checked.plan.name)
     head, digest = flow.current, files.sha256(checked.text)
     if head and head.sha256 == digest and not flow.is_archived:

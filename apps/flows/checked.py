@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +65,10 @@ def check_text(text: str | bytes) -> Checked:
 
 
 def workspace() -> Path:
-    """The folder of dev."""
+    """The folder of dev, made where it can be; where not, whoever looks for a file in it says so."""
     folder: Path = settings.WORKSPACES / HOME
-    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

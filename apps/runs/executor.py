@@ -19,6 +19,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import F
 
+from apps.common.errors import FlowControlError
 from apps.engine import manifest
 from apps.engine.errors import EngineError, ProcessDied, Superseded
 from apps.engine.explain import Place, explain
@@ -62,8 +63,8 @@ class _Attempt:
     def perform(self) -> None:
         try:
             outcome = self._published_before() or self._work()
-        except (EngineError, OSError) as error:
-            outcome = RunOutcome("failed", 0.0, explain(error, self._place()).to_json())
+        except (FlowControlError, OSError) as error:
+            outcome = RunOutcome("failed", 0.0, self._explained(error))
         if not self.lease.lost:
             self._end(outcome)
 
@@ -123,9 +124,11 @@ class _Attempt:
                 process.cancel()
                 kill_at = time.monotonic() + CANCEL_GRACE_SECONDS
 
-    def _place(self) -> Place:
-        limits = Limits(settings.FLOW_MEMORY_BYTES, settings.FLOW_TEMP_BYTES)
-        return Place(settings.WORKSPACES / self.run.environment.slug, limits)
+    def _explained(self, error: FlowControlError | OSError) -> dict[str, Any]:
+        if isinstance(error, EngineError | OSError):
+            limits = Limits(settings.FLOW_MEMORY_BYTES, settings.FLOW_TEMP_BYTES)
+            return explain(error, Place(settings.WORKSPACES / self.run.environment.slug, limits)).to_json()
+        return {"code": error.code, "message": error.message, "hint": error.hint, "line": None, "column": None}
 
     # --- the end
 

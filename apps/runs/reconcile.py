@@ -15,7 +15,7 @@ def verdict(run: Run) -> Verdict:
     """Finish it as it was published, or have it done again. Asked twice, it answers the same.
 
     The old attempt is fenced off first: should its process still live, it cannot publish after this was decided.
-    Raises OSError or EngineError when the workspace cannot be read or written: then nothing is known yet.
+    Raises OSError or FlowControlError when the workspace cannot be read or written: then nothing is known yet.
     """
     workspace = run.environment.workspace
     manifest.fence(workspace, run.key, run.fence + 1)

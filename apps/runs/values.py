@@ -40,7 +40,9 @@ def check_values(text: str, given: Mapping[str, str], *, logical_time: datetime,
     Reads no source: only the statements about parameters are looked at.
     """
     plan = _only_parameters(text)
-    _, diagnostics = parse_values(plan, given)
+    diagnostics = [_no_text(name) for name, value in given.items() if not _is_text(value)]
+    if not diagnostics:
+        _, diagnostics = parse_values(plan, given)
     if diagnostics:
         raise ParamsInvalid(diagnostics)
     if not any(_is_open(each) for each in plan.params):
@@ -52,6 +54,16 @@ def check_values(text: str, given: Mapping[str, str], *, logical_time: datetime,
         except ParameterRefused as error:
             span = Span(error.line or 1, error.column or 1, error.line or 1, error.column or 1)
             raise ParamsInvalid([Diagnostic(error.code, error.message, span, error.hint)]) from None
+
+
+def _is_text(value: str) -> bool:
+    """Whether every database and process can hold it."""
+    return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _no_text(name: str) -> Diagnostic:
+    message = f"the value of the parameter '{name}' holds a character that is no text"
+    return Diagnostic("E502", message, hint="write it anew, as UTF-8 and without NUL characters")
 
 
 def _only_parameters(text: str) -> Plan:

@@ -1,7 +1,7 @@
 import pytest
 from django.db import IntegrityError
 
-from apps.environments.models import Environment
+from apps.environments.models import Environment, WorkspaceUnavailable
 from tests.factories import EnvironmentFactory
 
 pytestmark = pytest.mark.django_db
@@ -22,6 +22,15 @@ def test_asking_for_the_workspace_again_keeps_what_is_in_it():
     dev = Environment.objects.get()
     (dev.workspace / "kept.csv").write_text("a\n1\n")
     assert (dev.workspace / "kept.csv").read_text() == "a\n1\n"
+
+
+def test_a_workspace_that_cannot_be_made_says_what_to_do(settings, tmp_path):
+    (tmp_path / "file").write_text("")
+    settings.WORKSPACES = tmp_path / "file"
+    with pytest.raises(WorkspaceUnavailable) as refused:
+        _ = Environment.objects.get().workspace
+    assert "workspace of dev" in refused.value.message
+    assert refused.value.hint
 
 
 def test_two_environments_cannot_share_a_slug():

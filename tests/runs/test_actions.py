@@ -79,6 +79,8 @@ class TestRefused:
             ({"sinse": "2026-01-01"}, "E501"),
             ({"until": "2999-01-01"}, "E503"),
             ({"until": "2025-12-31"}, "E503"),
+            ({"region": "E\0U"}, "E502"),
+            ({"region": "\ud83d"}, "E502"),
         ],
     )
     def test_a_value_that_the_flow_does_not_take(self, version, dev, params, code):

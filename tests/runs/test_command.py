@@ -1,9 +1,9 @@
 """`manage.py flow run NAME` and `flow push`: what they print, where, and with which exit status."""
 
 import json
+import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -12,11 +12,11 @@ from apps.accounts.models import User
 from apps.audit.actors import SYSTEM
 from apps.flows.actions import archive_flow, save_version
 from apps.flows.models import Flow, FlowVersion
-from apps.runs.models import Run
-from tests.runs.texts import quick, read_csv, write_numbers
+from apps.runs.models import Run, StepRun
+from tests.runs.processes import ROOT, portal_environment, wait_for
+from tests.runs.texts import SLOW, quick, read_csv, write_many, write_numbers
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -102,6 +102,25 @@ class TestRun:
         assert (status, out) == (2, "")
         assert said.lower() in err.lower()
         assert Run.objects.count() == 0
+
+    def test_ctrl_c_cancels_the_run_that_is_done_here(self, workspace, tmp_path):
+        write_many(workspace, 4_000_000)
+        save_version(by=SYSTEM, text=SLOW)
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "flow", "run", "slow", "--wait", "--json"],
+            cwd=ROOT,
+            env=portal_environment(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_for(lambda: StepRun.objects.filter(state="running").exists(), 60)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 1, err
+        assert json.loads(out)["status"] == "cancelled"
+        assert "Cancelled by" in err
+        assert Run.objects.get().state == "cancelled"
 
     def test_an_archived_flow_does_not_run(self, command, workspace):
         archive_flow(by=SYSTEM, flow=save_version(by=SYSTEM, text=quick()).flow)

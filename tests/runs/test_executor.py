@@ -1,5 +1,6 @@
 """Runs with real processes: what they write, how they end, and what is kept of it."""
 
+import errno
 import os
 import signal
 import threading
@@ -9,7 +10,7 @@ import pytest
 
 from apps.audit.actors import SYSTEM
 from apps.engine.process import FlowProcess
-from apps.environments.models import Environment
+from apps.environments.models import Environment, WorkspaceUnavailable
 from apps.flows.actions import archive_flow, save_version
 from apps.jobs import leases
 from apps.jobs.models import JobEvent
@@ -176,17 +177,27 @@ class TestFailed:
         assert "many" in run.message
         assert not (workspace / "out").exists()
 
-    def test_a_workspace_that_cannot_be_written(self, start, workspace, monkeypatch):
+    @pytest.mark.parametrize(
+        ("error", "code", "said"),
+        [
+            (PermissionError(errno.EACCES, "Permission denied", "{}/.flowcontrol/lock"), "E515", "right"),
+            (OSError(errno.ENOSPC, "No space left on device", "{}/.flowcontrol/lock"), "E516", "room"),
+            (WorkspaceUnavailable("It cannot be made.", hint="Make room."), "workspace_unavailable", "Make room."),
+        ],
+    )
+    def test_a_workspace_that_cannot_be_used(self, start, workspace, monkeypatch, error, code, said):
         write_numbers(workspace)
         run = start(quick())
+        if isinstance(error, OSError):
+            error.filename = error.filename.format(workspace)
 
         def refuse(*args):
-            raise PermissionError(13, "Permission denied", str(workspace / ".flowcontrol"))
+            raise error
 
         monkeypatch.setattr(executor.manifest, "fence", refuse)
         done = executor.execute(run.pk)
-        assert done.state == "failed"
-        assert done.message
+        assert (done.state, done.error["code"]) == ("failed", code)
+        assert said in done.message
         assert str(workspace) not in done.message
 
     def test_a_timeout(self, start, workspace):

@@ -9,11 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from django.conf import settings as house
-from django.db import connection
 
 from apps.audit.actors import SYSTEM
 from apps.environments.models import Environment
@@ -23,12 +20,12 @@ from apps.jobs.reconciler import reconcile_once
 from apps.runs import executor
 from apps.runs.actions import start_run
 from apps.runs.models import Run
+from tests.runs.processes import ROOT, portal_environment, wait_for
 from tests.runs.texts import KEPT, SLOW, count, parts, write_many
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.kill, pytest.mark.slow]
 
 KILLS = int(os.environ.get("KILLS", "5"))
-ROOT = Path(__file__).resolve().parents[2]
 WORKER = """
 import sys, django
 django.setup()
@@ -44,17 +41,7 @@ for line in sys.stdin:
 
 def worker(data):
     """A process that executes the runs whose numbers it is sent."""
-    database = connection.settings_dict
-    url = f"sqlite://{database['NAME']}" if connection.vendor == "sqlite" else os.environ["DATABASE_URL"]
-    environment = {
-        **os.environ,
-        "DATABASE_URL": url,
-        "FLOWCONTROL_DATA": str(data),
-        "FLOWCONTROL_LOGS": str(data / "logs"),
-        "AUDIT_KEY": house.AUDIT_KEY,
-        "LEASE_SECONDS": "2",  # of this worker alone: the one that takes over has time
-        "DJANGO_SETTINGS_MODULE": "flowcontrol.settings",
-    }
+    environment = portal_environment(data, LEASE_SECONDS="2")  # of this worker alone: the one that takes over has time
     process = subprocess.Popen(
         [sys.executable, "-c", WORKER],
         cwd=ROOT,
@@ -65,13 +52,6 @@ def worker(data):
     )
     assert process.stdout.readline() == "ready\n"
     return process
-
-
-def wait_for(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def state_of(run):
