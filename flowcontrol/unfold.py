@@ -64,6 +64,7 @@ UNFOLD = {
     "ENVIRONMENT": "apps.portal.frame.environment_label",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "apps.portal.forms.LoginForm"},
     "STYLES": [_file("portal/portal.css")],
     "SCRIPTS": [],
     "COLORS": {

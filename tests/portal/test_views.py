@@ -189,6 +189,10 @@ class TestMachines:
 
 
 class TestFrame:
+    def test_a_wrong_password_is_told_in_plain_words(self, client):
+        page = client.post("/admin/login/", {"username": "nobody", "password": "wrong"}).content.decode()
+        assert "Name and password do not fit together." in page
+
     def test_a_stranger_is_led_to_the_login_and_back(self, client):
         answer = client.get("/flows/?q=x")
         assert answer.status_code == 302
