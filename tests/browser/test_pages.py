@@ -5,10 +5,12 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.stack.portal import PASSWORD
+
 PAGES = [
     "/", "/flows/", "/flows/-/new/", "/flows/daily_revenue/", "/flows/daily_revenue/edit/",
     "/flows/daily_revenue/versions/", "/flows/daily_revenue/versions/1/", "/flows/daily_revenue/run/", "/runs/",
-    "/environments/", "/audit/", "/search/?q=revenue", "RUN", "OUTPUT",
+    "/environments/", "/audit/", "/search/?q=revenue", "/admin/", "/admin/runs/run/", "RUN", "OUTPUT",
 ]  # fmt: skip
 READABLE = 4.5  # WCAG AA for text of this size; 3 for large text
 
@@ -80,6 +82,16 @@ def test_a_page_can_be_read_without_javascript(open_page, run_address, path):
     page.goto(address(path, page, run_address))
     expect(page.locator("#content")).to_be_visible()
     expect(page.locator("#nav-sidebar").get_by_role("link", name="Flows")).to_be_visible()
+
+
+def test_one_can_log_in_without_javascript(portal, browser):
+    page = browser.new_context(base_url=portal.url, java_script_enabled=False).new_page()
+    page.goto("/runs/")
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/runs/")
+    page.context.close()
 
 
 def test_the_editor_works_as_a_plain_form_without_javascript(open_page):
