@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
+from django.core.management.color import no_style
 from django.db import connections
 from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis
@@ -48,6 +50,10 @@ def _restore(case: Any, migrated: dict[str, str]) -> None:
         with _triggers_lifted(connection):
             call_command("flush", verbosity=0, interactive=False, database=alias, inhibit_post_migrate=True)
         connection.creation.deserialize_db_from_string(migrated[alias])
+        # The rows came with their keys: a server's sequences have to be moved behind them.
+        with connection.cursor() as cursor:
+            for statement in connection.ops.sequence_reset_sql(no_style(), apps.get_models()):
+                cursor.execute(statement)
 
 
 @contextmanager
