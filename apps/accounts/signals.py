@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from axes.signals import user_locked_out
+from axes import signals as counted_first  # noqa: F401  its receiver of a failed login runs before ours
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.db import transaction
 from django.dispatch import receiver
@@ -27,19 +27,14 @@ def note_logout(sender: Any, user: Any, **_: Any) -> None:
 
 @receiver(user_login_failed)
 def note_failure(sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
-    """While a name is locked out its attempts are not even tried, and are not noted: nobody fills the record so."""
-    if getattr(request, "axes_locked_out", False):
+    """The failure, and with the one that is one too many the lock. While a lock holds nothing is tried and nothing noted:
+    nobody fills the record so."""
+    locked = getattr(request, "axes_locked_out", False)
+    if locked and getattr(request, "axes_failures_since_start", None) is None:  # axes did not even count it
         return
     _note("account.login_failed", ANONYMOUS, credentials.get("username"))
-    if request is not None:
-        request.login_just_failed = True  # type: ignore[attr-defined]
-
-
-@receiver(user_locked_out)
-def note_lockout(sender: Any, request: HttpRequest, username: str | None, **_: Any) -> None:
-    """Once, with the failure that was one too many: axes sends it again for each attempt while the lock holds."""
-    if getattr(request, "login_just_failed", False):
-        _note("account.lockout", ANONYMOUS, username)
+    if locked:
+        _note("account.lockout", ANONYMOUS, credentials.get("username"))
 
 
 def _note(kind: str, by: Any, name: str | None) -> None:
