@@ -1,7 +1,7 @@
 """`manage.py flow run FILE --workspace DIR`: one run in a child of this process.
 
-Until the child is forked this process imports as little as it can: it must have one thread, and all that it imports
-is part of the run's cost. The child does the work under the same limits as a worker's runs.
+The child was forked before this module was imported. While it imports the engine, this process reads the arguments and
+makes the plan; then it only listens. The child works under the same limits as a worker's runs.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +18,9 @@ from typing import Any
 
 from apps.common import clock
 from apps.engine import cli_text, manifest
-from apps.engine.cli import UsageError
+from apps.engine.cli_commands import UsageError
 from apps.engine.errors import FlowRefused
+from apps.engine.fork import Forked
 from apps.engine.limits import GIB, MIB
 from apps.engine.process import FlowProcess
 from apps.engine.spec import RunOutcome, RunSpec
@@ -35,7 +37,11 @@ def run(path: Path, data: bytes, workspace: Path, arguments: argparse.Namespace)
     """
     text, diagnostics = source.decode(data, str(path))
     wrong = next((each for each in diagnostics if each.is_error), None)
-    outcome = _refused(wrong) if wrong else _run(_spec(path, text, workspace, arguments), quiet=arguments.json)
+    outcome = (
+        _refused(wrong)
+        if wrong
+        else _run(_spec(path, text, workspace, arguments), arguments.forked, quiet=arguments.json)
+    )
     if arguments.json:
         sys.stdout.write(json.dumps(document(outcome), ensure_ascii=False, indent=2) + "\n")
         sys.stdout.flush()
@@ -60,10 +66,10 @@ def document(outcome: RunOutcome) -> dict[str, Any]:
     }
 
 
-def _run(spec: RunSpec, *, quiet: bool) -> RunOutcome:
+def _run(spec: RunSpec, forked: Forked, *, quiet: bool) -> RunOutcome:
     manifest.sweep(spec.workspace, KEY_PREFIX)
     process = FlowProcess(spec)
-    process.start("fork", plan="there")
+    process.start(forked, plan="there")
     interrupts = 0
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -71,7 +77,8 @@ def _run(spec: RunSpec, *, quiet: bool) -> RunOutcome:
         interrupts += 1
         if interrupts == 1:
             cli_text.say("Cancelling … (press again to kill it)")
-            process.cancel()
+            # Not in here: the signal may have come in the middle of an order to the child.
+            threading.Thread(target=process.cancel).start()
         else:
             process.kill()
 

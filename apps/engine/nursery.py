@@ -23,12 +23,11 @@ import threading
 from pathlib import Path
 
 from apps.common import clock
-from apps.engine import child
-from apps.engine.child import Pipes
 from apps.engine.errors import ProcessDied
+from apps.engine.fork import KEPT_VARIABLES, Pipes, fork
 
 # With them come DuckDB, sqlglot and the whole language.
-PRELOADED = ("ctypes", "apps.engine.run", "apps.language.params", "sqlglot.dialects.duckdb")
+PRELOADED = ("ctypes", "apps.engine.child", "apps.engine.run", "apps.language.params", "sqlglot.dialects.duckdb")
 WARMING = """flow warm {} source s = csv("s.csv") { columns: { a: int } }
 step t = s | where a > 1 | group by a { n = count() } sink t -> csv("t.csv")"""
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds `apps`
@@ -71,7 +70,7 @@ class Nursery:
         """Fork a child with these pipes; our end of its link. Raises OSError if the nursery is gone."""
         mine, its = socket.socketpair()
         with its:
-            socket.send_fds(self._socket, [b"f"], [pipes.orders, pipes.events, pipes.errors, its.fileno()])
+            socket.send_fds(self._socket, [b"f"], [pipes.orders_end, pipes.events_end, pipes.errors, its.fileno()])
         return mine
 
     def close(self) -> None:
@@ -110,7 +109,7 @@ def warm() -> None:
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in child.KEPT_VARIABLES if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return {**kept, "PYTHONPATH": str(ROOT), "MALLOC_ARENA_MAX": "2"}
 
 
@@ -152,7 +151,7 @@ class _Keeper:
             return False
         orders, events, errors, link_end = descriptors
         link = socket.socket(fileno=link_end)
-        pid = child.fork(Pipes(orders, events, errors))
+        pid = fork(orders, events, errors)
         for each in (orders, events, errors):
             os.close(each)
         self.links[pid] = link

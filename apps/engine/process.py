@@ -1,24 +1,23 @@
 """A flow in a process of its own, so that it can take neither its worker nor the machine with it."""
 
-import base64
 import contextlib
 import json
 import logging
 import os
-import pickle
 import re
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
-from typing import IO, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from apps.engine import child, manifest, paths
-from apps.engine.child import Pipes
+from apps.engine import manifest, paths
 from apps.engine.errors import EngineError, OutOfMemory, ProcessDied
+from apps.engine.fork import Forked, Pipes
 from apps.engine.limits import MIB, Limits
 from apps.engine.spec import RunOutcome, RunSpec
-from apps.language.plan import Schema
+
+if TYPE_CHECKING:
+    from apps.language.plan import Schema
 
 TAIL = 4_000  # bytes of standard error that are kept
 
@@ -34,9 +33,9 @@ class _ChildEndedError(Exception):
 class FlowProcess:
     """One run in a child process: `start()`, read `events()` to their end, then `outcome`.
 
-    The child is forked from a nursery (the default, for workers, which have threads) or, with `start("fork")`, from
-    this very process, which then must have one thread and few imports (the command line). `cancel()` and `kill()`
-    may be called from any thread, at any time, more than once.
+    The child is forked from a nursery (the default, for workers, which have threads) or by the caller, which then must
+    have one thread (the command line). `cancel()` and `kill()` may be called from any thread, at any time, more than
+    once.
     """
 
     def __init__(self, spec: RunSpec) -> None:
@@ -53,25 +52,15 @@ class FlowProcess:
         assert self._child is not None, "start() comes first"
         return self._child.pid
 
-    def start(self, origin: Literal["nursery", "fork"] = "nursery", *, plan: Literal["here", "there"] = "here") -> None:
-        """Start the child and hand it the spec. Raises ProcessDied if there can be none.
+    def start(self, forked: Forked | None = None, *, plan: Literal["here", "there"] = "here") -> None:
+        """Hand the spec to a child: a new one of the nursery, or `forked`. Raises ProcessDied if there can be none.
 
         `plan` is as the child sees it: "there" means that this process makes the plan and gives it by `make_plan`.
         """
-        orders, self._orders = os.pipe()
-        told, events = os.pipe()
-        self._told = os.fdopen(told, encoding="utf-8", errors="replace")
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  read after the child has ended
-        pipes = Pipes(orders, events, self._errors.fileno())
-        try:
-            self._child = _Nursed(pipes) if origin == "nursery" else _Forked(pipes)
-        except BaseException:
-            self._told.close()
-            self._close_orders()
-            raise
-        finally:
-            os.close(orders)
-            os.close(events)
+        self._child = child = forked or _Nursed()
+        self._orders = child.pipes.orders
+        self._told = os.fdopen(child.pipes.events, encoding="utf-8", errors="replace")
+        self._errors = os.fdopen(child.pipes.errors, "rb")
         self._send({"spec": self.spec.to_json(), "plan": plan})
 
     def events(self) -> Iterator[dict[str, Any]]:
@@ -99,6 +88,9 @@ class FlowProcess:
         Both work at once then: one imports the language, the other the engine. Raises FlowRefused if there is no
         plan; then `abandon` the child.
         """
+        import base64
+        import pickle
+
         from apps.engine.planning import plan_of
 
         try:
@@ -107,7 +99,7 @@ class FlowProcess:
             return  # its events say how
         self._send({"plan": base64.b64encode(pickle.dumps(planned)).decode()})
 
-    def _ask_schema(self, kind: str, path: str, options: dict[str, Any]) -> Schema:
+    def _ask_schema(self, kind: str, path: str, options: dict[str, Any]) -> "Schema":
         from apps.engine.wire import from_json
         from apps.language.checking.schemas import SchemaUnavailable
 
@@ -221,7 +213,11 @@ def _parsed(line: str) -> dict[str, Any] | None:
 
 
 class _Child(Protocol):
-    pid: int
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def pipes(self) -> Pipes: ...
 
     def wait(self) -> int | None:
         """The exit status, negative for a signal; None if nobody knows it any more."""
@@ -229,33 +225,17 @@ class _Child(Protocol):
     def kill(self) -> None: ...
 
 
-class _Forked:
-    """A child of this very process."""
-
-    def __init__(self, pipes: Pipes) -> None:
-        assert threading.active_count() == 1, "a process with threads must not fork: start it in a nursery"
-        self.pid = child.fork(pipes)
-        self._status: int | None = None
-        self._reaped = False
-
-    def wait(self) -> int | None:
-        if not self._reaped:
-            self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-            self._reaped = True
-        return self._status
-
-    def kill(self) -> None:
-        if not self._reaped:
-            os.kill(self.pid, signal.SIGKILL)
-
-
 class _Nursed:
     """A child of the nursery, known by its link."""
 
-    def __init__(self, pipes: Pipes) -> None:
+    def __init__(self) -> None:
         from apps.engine import nursery  # the command line never needs it
 
-        self._link = nursery.spawn(pipes)
+        self.pipes = Pipes()
+        try:
+            self._link = nursery.spawn(self.pipes)
+        finally:
+            self.pipes.close_ends()
         self._lines = self._link.makefile("rb")
         said = self._lines.readline()
         if not said:

@@ -236,12 +236,13 @@ def test_the_child_has_a_session_of_its_own(workspace: Path) -> None:
 
 WORKER = """
 import sys
+from apps.engine.fork import Forked
 from apps.engine.process import FlowProcess
 from tests.engine.running import spec
 from tests.engine.test_run import SLOW
 from pathlib import Path
 process = FlowProcess(spec(Path(sys.argv[1]), SLOW))
-process.start(sys.argv[2])
+process.start(Forked() if sys.argv[2] == "fork" else None)
 for event in process.events():
     if event["kind"] == "step" and event["state"] == "running":
         print(process.pid, flush=True)
