@@ -12,7 +12,6 @@ what became of it (reconcile.py). The manifest is the only place where outputs b
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any
 
@@ -39,7 +38,15 @@ DATABASE_AWAY_SECONDS = 0.3
 # What did not happen because of the flow: its process was killed, or an attempt was fenced off. Tried again as it is.
 ACCIDENTS = frozenset({ProcessDied.code, Superseded.code})
 
-logger = logging.getLogger(__name__)
+# After which a publication that cannot be completed is tried again.
+UNSETTLED_SECONDS = 30.0
+
+
+class _Unsettled(Exception):  # noqa: N818
+    """Whether the run has published cannot be known, or not be completed, for now. `error` says why, in JSON."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        self.error = error
 
 
 def execute(pk: int, *, worker: str = "") -> Run | None:
@@ -59,25 +66,46 @@ def execute(pk: int, *, worker: str = "") -> Run | None:
 class _Attempt:
     def __init__(self, lease: Lease, run: Run) -> None:
         self.lease, self.run = lease, run
+        self.may_have_published = run.attempt > 1
 
     def perform(self) -> None:
         try:
-            outcome = self._published_before() or self._work()
-        except (FlowControlError, OSError) as error:
-            outcome = RunOutcome("failed", 0.0, self._explained(error))
+            outcome = self._settled(self._outcome())
+        except _Unsettled as stop:
+            self._give_back(stop.error, UNSETTLED_SECONDS, self.run.max_attempts + 1)
+            return
         if not self.lease.lost:
             self._end(outcome)
 
+    def _outcome(self) -> RunOutcome:
+        try:
+            return self._published_before() or self._work()
+        except (FlowControlError, OSError) as error:
+            return RunOutcome("failed", 0.0, self._explained(error))
+
     def _published_before(self) -> RunOutcome | None:
-        workspace = self.run.environment.workspace
-        manifest.fence(workspace, self.run.key, self.lease.fence)
-        if self.run.attempt > 1:
-            with self.lease.guarded():
-                record.clear(self.run)
-        published = manifest.recover(workspace, self.run.key)
+        manifest.fence(self.run.environment.workspace, self.run.key, self.lease.fence)
+        if not self.may_have_published:
+            return None
+        with self.lease.guarded():
+            record.clear(self.run)
+        published = self._published()
         if published is not None:
             self._log("info", "An earlier attempt had published its outputs; nothing was done twice.")
         return published
+
+    def _settled(self, outcome: RunOutcome) -> RunOutcome:
+        """An attempt that did not succeed may have died after the point of no return: then it has succeeded."""
+        if outcome.status == "succeeded" or not self.may_have_published or self.lease.lost:
+            return outcome
+        return self._published() or outcome
+
+    def _published(self) -> RunOutcome | None:
+        """What the manifest says, its publication completed. Raises _Unsettled where that cannot be done."""
+        try:
+            return manifest.recover(self.run.environment.workspace, self.run.key)
+        except (FlowControlError, OSError) as error:
+            raise _Unsettled(self._explained(error)) from error
 
     # --- the work
 
@@ -98,6 +126,7 @@ class _Attempt:
     def _work(self) -> RunOutcome:
         process = FlowProcess(self._spec())
         process.start()
+        self.may_have_published = True
         try:
             reader = Reader(process)
             self._follow(process, reader)

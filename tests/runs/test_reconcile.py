@@ -6,13 +6,14 @@ from apps.audit.actors import SYSTEM
 from apps.audit.models import AuditEvent
 from apps.common import clock
 from apps.engine.errors import EngineError, Superseded
-from apps.engine.manifest import Attempt
+from apps.engine.manifest import Attempt, fence
 from apps.engine.run import execute
-from apps.engine.spec import RunSpec
+from apps.engine.spec import RunOutcome, RunSpec
 from apps.environments.models import Environment
 from apps.flows.actions import save_version
 from apps.jobs import leases
 from apps.jobs.models import JobEvent
+from apps.jobs.moment import moment
 from apps.jobs.reconciler import reconcile_once
 from apps.runs import executor, reconcile
 from apps.runs.actions import cancel_run, start_run
@@ -105,6 +106,41 @@ def test_a_worker_that_takes_it_over_finishes_what_was_published(lost, workspace
     assert (done.state, done.attempt) == ("succeeded", 2)
     assert evens(workspace) == ["0", "2", "4", "6", "8"]
     assert done.outputs.count() == 1
+
+
+def test_a_publication_that_cannot_be_completed_is_tried_until_it_can(lost, workspace):
+    """The run is neither failed nor succeeded before: its outputs would say something else later."""
+    run = lost("manifest is written")
+    (workspace / "out").rmdir()
+    (workspace / "out").write_text("in the way")
+    assert reconcile_once().unclear == 1
+    Run.objects.filter(pk=run.pk).update(state="queued", lease_expires_at=None, attempt=3)
+    waits = executor.execute(run.pk)
+    assert (waits.state, waits.max_attempts) == ("queued", 4)
+    assert "begins again in 30 s" in waits.message
+    (workspace / "out").unlink()
+    Run.objects.filter(pk=run.pk).update(available_at=moment())
+    done = executor.execute(run.pk)
+    assert (done.state, done.error, done.outputs.count()) == ("succeeded", None, 1)
+    assert evens(workspace) == ["0", "2", "4", "6", "8"]
+
+
+def test_one_whose_process_said_failed_after_publishing_has_succeeded(lost, workspace, monkeypatch):
+    run = lost("rename 1 is done")
+    Run.objects.filter(pk=run.pk).update(state="queued", lease_expires_at=None, attempt=0)
+    failed = RunOutcome("failed", 0.1, {"code": "E599", "message": "x", "hint": "", "line": None, "column": None})
+    monkeypatch.setattr(executor._Attempt, "_work", lambda self: failed)
+    done = executor.execute(run.pk)
+    assert (done.state, done.outputs.count()) == ("succeeded", 1)
+
+
+def test_an_attempt_that_was_fenced_off_is_followed_by_another(workspace):
+    """A verdict fenced it, and then found that its lease had been renewed."""
+    version = save_version(by=SYSTEM, text=quick())
+    run = start_run(by=SYSTEM, version=version, environment=Environment.objects.get(), params={})
+    fence(workspace, run.key, 2)
+    assert executor.execute(run.pk).state == "queued"
+    assert executor.execute(run.pk).state == "succeeded"
 
 
 def test_the_old_attempt_cannot_publish_after_the_verdict(lost, workspace):

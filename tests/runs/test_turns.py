@@ -1,6 +1,9 @@
 """A flow that allows n runs at a time: who begins, who waits, and who is called next."""
 
+import threading
+
 import pytest
+from django.db import connection
 
 from apps.audit.actors import SYSTEM
 from apps.environments.models import Environment
@@ -25,6 +28,26 @@ def start(workspaces):
         return start_run(by=SYSTEM, version=version, environment=Environment.objects.get(slug="dev"), params={})
 
     return begin
+
+
+def test_of_workers_that_claim_at_once_as_many_begin_as_the_flow_allows(start):
+    runs = [start(2) for _ in range(6)]
+    barrier, leases_won = threading.Barrier(len(runs)), []
+
+    def work(pk):
+        try:
+            barrier.wait(10)
+            if lease := turns.claim(pk):
+                leases_won.append(lease)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work, args=(run.pk,)) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(leases_won) == Run.objects.running().count() == 2
 
 
 def test_without_a_limit_all_begin(start):
