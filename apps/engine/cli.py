@@ -5,6 +5,7 @@ Only the door: every module is imported where it is needed, since the start of t
 
 from collections.abc import Sequence
 
+WELL, BAD, WRONG_USE = 0, 1, 2  # exit statuses
 ALWAYS_FILES = ("check", "test", "format", "graph")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from apps.common.errors import FlowControlError
 from apps.engine import cli_text
+from apps.engine.cli import BAD, WELL, WRONG_USE
 
 if TYPE_CHECKING:
     from apps.engine.fork import Forked
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from apps.language.diagnostics import Diagnostic
     from apps.language.plan import Plan
 
-WELL, BAD, WRONG_USE = 0, 1, 2
 FILE_LIMIT = 2 << 20  # bytes; a larger file is cut, and refused for its size by the language
 
 

@@ -18,7 +18,7 @@ from django.db import connection
 
 from apps.accounts.actors import for_command
 from apps.common.errors import FlowControlError
-from apps.engine import cli, cli_text
+from apps.engine import cli, cli_commands, cli_text
 from apps.engine.spec import RunOutcome
 from apps.environments.models import Environment
 from apps.flows.actions import FlowInvalid, save_version
@@ -205,7 +205,7 @@ def _say(run: Run, version: FlowVersion, *, quiet: bool) -> None:
 def push_files(options: dict[str, Any]) -> int:
     """Save each file; one that is refused does not keep the others from being saved."""
     by = for_command(options["account"])
-    found = [_push(by, path, options["note"], quiet=options["json"]) for path in cli.flow_files(options["files"])]
+    found = [_push(by, path, options["note"], quiet=options["json"]) for path in cli_commands.flow_files(options["files"])]
     if options["json"]:
         _print_json({"version": 1, "files": found})
     return cli.WELL if all(each["ok"] for each in found) else cli.BAD
@@ -240,7 +240,7 @@ def _push(by: Any, path: Path, note: str, *, quiet: bool) -> dict[str, Any]:
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(cli.FILE_LIMIT)
+            return file.read(cli_commands.FILE_LIMIT)
     except OSError as error:
         raise UsageError(
             f"'{path}' cannot be read: {error.strerror}.", hint="See its rights and what it is."
