@@ -42,7 +42,6 @@ class Rule:
 
 ACTIONS: dict[str, Rule] = {
     "portal.view": Rule("see the overview", READERS),
-    "account.own": Rule("change one's own password", READERS),
     "accounts.manage": Rule("manage accounts and roles", ADMINS, everywhere=True),
     "audit.view": Rule("read the audit", frozenset({Role.ADMIN, Role.AUDITOR}), everywhere=True),
     "admin.view": Rule("inspect the state in the admin", OPERATORS | {Role.AUDITOR}, everywhere=True),

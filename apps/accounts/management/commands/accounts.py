@@ -2,15 +2,18 @@
 
 import secrets
 import sys
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.management.base import BaseCommand, CommandParser
 
-from apps.accounts import actions, actors, policy
+from apps.accounts import actions, actors, policy, reference
 from apps.accounts.console import WELL, add_account, add_json, print_json, print_rows, run, say
 from apps.accounts.models import Role, RoleGrant, User
+
+PAGE = Path("docs/reference/roles.md")
 
 
 class Command(BaseCommand):
@@ -49,6 +52,9 @@ class Command(BaseCommand):
             if each is not first:
                 add_account(each)
             each.set_defaults(act=ACTS[verb])
+        page = verbs.add_parser("roles", help="print the page about roles")
+        page.add_argument("--write", action="store_true", help=f"write it to {PAGE} instead")
+        page.set_defaults(act=show_roles)
 
     def handle(self, *args: Any, **options: Any) -> None:
         run(options["act"], options)
@@ -144,6 +150,14 @@ def list_accounts(options: dict[str, Any]) -> int:
         for each in users
     ]
     print_rows(("ACCOUNT", "ACTIVE", "ROLES"), rows)
+    return WELL
+
+
+def show_roles(options: dict[str, Any]) -> int:
+    if options["write"]:
+        (settings.BASE_DIR / PAGE).write_text(reference.render_page(), encoding="utf-8")
+    else:
+        sys.stdout.write(reference.render_page())
     return WELL
 
 
