@@ -10,11 +10,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import duckdb
-from sqlglot import exp
 
 from apps.engine.clashes import clashes
-from apps.engine.compile import DIALECT, compile_plan, quoted
-from apps.engine.types import from_duckdb, identifier, sql_type
+from apps.engine.compile import compile_plan, quoted
+from apps.engine.sql import FALSE, NULL, Cast, Select
+from apps.engine.types import from_duckdb, sql_type
 from apps.language.diagnostics import Diagnostic, Span
 from apps.language.plan import Const, Expression, Operation, Plan, Project, Schema, SourceTable, StepTable
 from apps.language.types import Kind
@@ -53,12 +53,8 @@ def _empty_tables(plan: Plan, connection: duckdb.DuckDBPyConnection) -> Iterator
 
 
 def _no_rows(columns: Schema) -> str:
-    values: list[exp.Expression] = [
-        exp.Alias(this=exp.Cast(this=exp.Null(), to=sql_type(column.type).copy()), alias=identifier(column.name))
-        for column in columns
-    ]
-    chosen = values or [exp.Null()]
-    return exp.Select(expressions=chosen, where=exp.Where(this=exp.false())).sql(DIALECT)
+    values = [(column.name, Cast(NULL, sql_type(column.type))) for column in columns]
+    return str(Select(tuple(values), where=FALSE))
 
 
 def _disagreement(

@@ -1,22 +1,22 @@
 """A flow's own tests: made-up rows in, the rows of a step out, compared. Nothing real is read or written."""
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import batched, groupby
 from zoneinfo import ZoneInfo
 
 import duckdb
-from sqlglot import exp
 
 from apps.common.errors import FlowControlError
 from apps.engine import lookups
-from apps.engine.compile import DIALECT, compile_plan, quoted
-from apps.engine.relations import reference, select, table
+from apps.engine.compile import compile_plan, quoted
+from apps.engine.relations import reference, table
 from apps.engine.rows import Row, differences, fetchable, frozen, grid
+from apps.engine.sql import Select
 from apps.engine.stages import CompiledFlow, Stage
-from apps.engine.types import identifier, literal, sql_type
+from apps.engine.types import literal, sql_type
 from apps.language.plan import ColumnRef, Plan, Schema, SortBy, StepTable, TestCase, TestTable
 
 SHOWN_ROWS = 10  # of each kind, in a message
@@ -93,21 +93,15 @@ def _restricted(plan: Plan, targets: Collection[str]) -> Plan:
 
 
 def _create(connection: duckdb.DuckDBPyConnection, name: str, given: TestTable) -> None:
-    columns = [exp.ColumnDef(this=identifier(item.name), kind=sql_type(item.type).copy()) for item in given.columns]
-    schema = exp.Schema(this=exp.Table(this=identifier(name)), expressions=columns)
-    temporary = exp.Properties(expressions=[exp.TemporaryProperty()])
-    connection.execute(exp.Create(this=schema, kind="TABLE", properties=temporary).sql(DIALECT))
+    columns = ", ".join(f"{quoted(column.name)} {sql_type(column.type)}" for column in given.columns)
+    connection.execute(f"CREATE TEMP TABLE {quoted(name)} ({columns})")
     for rows in batched(given.rows, _ROWS_A_STATEMENT):
-        _insert(connection, name, given, rows)
+        tuples = ", ".join(f"({_values(row, given.columns)})" for row in rows)
+        connection.execute(f"INSERT INTO {quoted(name)} VALUES {tuples}")  # noqa: S608  typed literals, quoted names
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, name: str, given: TestTable, rows: Iterable[Row]) -> None:
-    tuples = [
-        exp.Tuple(expressions=[literal(value, column.type) for value, column in zip(row, given.columns, strict=True)])
-        for row in rows
-    ]
-    values = exp.Values(expressions=tuples)
-    connection.execute(exp.Insert(this=exp.Table(this=identifier(name)), expression=values).sql(DIALECT))
+def _values(row: Row, columns: Schema) -> str:
+    return ", ".join(str(literal(value, column.type)) for value, column in zip(row, columns, strict=True))
 
 
 def _materialize(connection: duckdb.DuckDBPyConnection, stage: Stage) -> None:
@@ -140,8 +134,8 @@ def _difference(connection: duckdb.DuckDBPyConnection, plan: Plan, flow: Compile
 
 
 def _fetched(connection: duckdb.DuckDBPyConnection, stage: Stage, columns: Schema) -> list[Row]:
-    chosen = [fetchable(reference(column.name), column.type) for column in columns]
-    rows = connection.execute(select(chosen, table(stage.table, "l")).sql(DIALECT)).fetchall()
+    chosen = tuple((column.name, fetchable(reference(column.name), column.type)) for column in columns)
+    rows = connection.execute(str(Select(chosen, table(stage.table, "l")))).fetchall()
     return [_frozen(row, columns) for row in rows]
 
 

@@ -1,15 +1,13 @@
 """Expectations → SELECTs that give one row: how many rows fail, and how many there are."""
 
-from sqlglot import exp
-
 from apps.engine.expressions import Emitter
-from apps.engine.nodes import all_of, call, count_where, is_there, when
-from apps.engine.relations import named, reference, select
-from apps.engine.types import number
+from apps.engine.nodes import all_of, binary, call, count_rows, count_where, equal, is_there, when
+from apps.engine.relations import reference
+from apps.engine.sql import Call, Cast, Exists, Not, Number, Select, Sql, Subquery, Table
 from apps.language.plan import Check
 
 
-def emit(check: Check, relation: exp.Table, other: exp.Table | None, emitter: Emitter) -> exp.Select:
+def emit(check: Check, relation: Table, other: Table | None, emitter: Emitter) -> Select:
     """`failed_rows, total_rows` over `relation` (alias `l`); `other` has the alias `r`.
 
     An expectation that is null passes. unique: every row whose key another row has fails, keys with a null aside.
@@ -18,7 +16,7 @@ def emit(check: Check, relation: exp.Table, other: exp.Table | None, emitter: Em
     match check.kind:
         case "row":
             assert check.test is not None
-            return _counted(relation, exp.Not(this=emitter.test(check.test)))
+            return _counted(relation, Not(emitter(check.test)))
         case "unique":
             return _unique(check, relation)
         case "references":
@@ -26,44 +24,33 @@ def emit(check: Check, relation: exp.Table, other: exp.Table | None, emitter: Em
             return _references(check, relation, other)
         case "table":
             assert check.test is not None
-            fails = exp.Not(this=emitter.test(check.test))
-            return _result(relation, when(fails, number(1), number(0)), number(1))
+            return _result(relation, when(Not(emitter(check.test)), Number(1), Number(0)), Number(1))
 
 
-def _result(source: exp.Expression, failed: exp.Expression, total: exp.Expression) -> exp.Select:
-    big = exp.DataType.build("BIGINT")
-    columns = [
-        named(exp.Cast(this=failed, to=big.copy()), "failed_rows"),
-        named(exp.Cast(this=total, to=big.copy()), "total_rows"),
-    ]
-    return select(columns, source)
+def _result(source: Sql, failed: Sql, total: Sql) -> Select:
+    return Select((("failed_rows", Cast(failed, "BIGINT")), ("total_rows", Cast(total, "BIGINT"))), source)
 
 
-def _counted(source: exp.Expression, fails: exp.Expression) -> exp.Select:
-    return _result(source, count_where(fails), exp.Count(this=exp.Star()))
+def _counted(source: Sql, fails: Sql) -> Select:
+    return _result(source, count_where(fails), count_rows())
 
 
-def _unique(check: Check, relation: exp.Table) -> exp.Select:
-    keys: list[exp.Expression] = [reference(name) for name in check.columns]
-    rows = exp.Count(this=exp.Star())
-    groups = select([named(rows, "n"), *[named(key, f"k{place}") for place, key in enumerate(keys)]], relation)
-    groups.set("group", exp.Group(expressions=[key.copy() for key in keys]))
-    there = [is_there(reference(f"k{place}")) for place in range(len(keys))]
-    repeated = all_of([exp.GT(this=reference("n"), expression=number(1)), *there])
-    failed = when(repeated, reference("n"), number(0))
-    source = exp.Subquery(this=groups, alias=exp.TableAlias(this=exp.to_identifier("l", quoted=True)))
-    total = call("sum", reference("n"))
-    return _result(source, _or_zero(call("sum", failed)), _or_zero(total))
+def _unique(check: Check, relation: Table) -> Select:
+    keys = tuple(reference(name) for name in check.columns)
+    names = [f"k{place}" for place in range(len(keys))]
+    groups = Select((("n", count_rows()), *zip(names, keys, strict=True)), relation, group=keys)
+    rows = reference("n")
+    repeated = all_of([binary(">", rows, Number(1)), *(is_there(reference(name)) for name in names)])
+    failed = call("sum", when(repeated, rows, Number(0)))
+    return _result(Subquery(groups, "l"), _or_zero(failed), _or_zero(call("sum", rows)))
 
 
-def _references(check: Check, relation: exp.Table, other: exp.Table) -> exp.Select:
+def _references(check: Check, relation: Table, other: Table) -> Select:
     pairs = zip(check.columns, check.other_columns, strict=True)
-    same = [exp.EQ(this=reference(mine), expression=reference(theirs, 1)) for mine, theirs in pairs]
-    target = select([number(1)], other)
-    target.set("where", exp.Where(this=all_of(same)))
-    there = [is_there(reference(name)) for name in check.columns]
-    return _counted(relation, all_of([*there, exp.Not(this=exp.Exists(this=target))]))
+    same = all_of([equal(reference(mine), reference(theirs, 1)) for mine, theirs in pairs])
+    found = Exists(Select((("found", Number(1)),), other, where=same))
+    return _counted(relation, all_of([*(is_there(reference(name)) for name in check.columns), Not(found)]))
 
 
-def _or_zero(value: exp.Expression) -> exp.Expression:
-    return call("coalesce", value, number(0))
+def _or_zero(value: Call) -> Sql:
+    return call("coalesce", value, Number(0))

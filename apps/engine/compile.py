@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlglot import exp
-
 from apps.engine import checking
 from apps.engine.arithmetic import is_risky
 from apps.engine.clashes import CLASH, clashes
@@ -20,17 +18,16 @@ from apps.engine.cutting import Cut, cut, names_of, needs_of, wanted_of
 from apps.engine.errors import EngineError
 from apps.engine.expressions import Emitter, Values
 from apps.engine.pruning import Needs, expressions_of, parts_of
-from apps.engine.relations import StepBuilder, common, named, reference, scan, select, table, widen, with_ctes
+from apps.engine.relations import StepBuilder, reference, select, table, widen
 from apps.engine.rows import fetchable
+from apps.engine.sql import Cte, Name, Raw, Select, Statement, Table
 from apps.engine.stages import CompiledCheck, CompiledFlow, LookupProbe, Stage
-from apps.engine.types import cast, identifier
+from apps.engine.types import cast
 from apps.language.plan import Apply, Check, Expression, Plan, Schema, SinkTable, SourceTable, StepTable
 
-DIALECT = "duckdb"
-
-# sqlglot writes a tree by recursion, a dozen frames a level, and the language allows 200 levels. Frames of Python
-# functions do not lie on the processor's stack.
-sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
+# A tree is printed by recursion, two frames a level, and the language allows 200 levels, each of which may be three
+# here. Frames of Python functions do not lie on the processor's stack.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 5_000))
 
 
 class NamesClash(EngineError):  # noqa: N818  as the others in errors.py
@@ -73,8 +70,7 @@ def constant_sql(expression: Expression, plan: Plan, *, params: Mapping[str, Any
     """`SELECT …` of one row and one column: the value of an expression without columns, in its type (a timestamptz as
     UTC's clock shows it)."""
     emit = Emitter(Values.of(plan, params, logical_time))
-    value = fetchable(cast(emit(expression), expression.type), expression.type)
-    return exp.Select(expressions=[named(value, "value")]).sql(DIALECT)
+    return str(Select((("value", fetchable(cast(emit(expression), expression.type), expression.type)),)))
 
 
 def check_sql(
@@ -88,12 +84,12 @@ def check_sql(
 ) -> str:
     """`SELECT failed_rows, total_rows` of one check over a relation in SQL; `other` is what `references` looks into."""
     emit = Emitter(Values.of(plan, params, logical_time))
-    return checking.emit(check, scan(relation, "l"), scan(other, "r") if other else None, emit).sql(DIALECT)
+    return str(checking.emit(check, Table(Raw(relation), "l"), Table(Raw(other), "r") if other else None, emit))
 
 
 def quoted(name: str) -> str:
     """A name as SQL, quoted whatever it holds."""
-    return identifier(name).sql(DIALECT)
+    return str(Name(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +175,10 @@ class _Compiler:
             probes += self._probes(builder, ctes)
             ctes += builder.ctes
             if step is not item.step:
-                ctes.append(common(self.cte_name(step.name), query, materialized=counts[step.name].how == "cte"))
+                ctes.append(Cte(self.cte_name(step.name), query, materialized=counts[step.name].how == "cte"))
         if not values.careful:
-            widen(query, self._given(item.step))
-        sql = with_ctes(query, ctes).sql(DIALECT)
+            query = widen(query, self._given(item.step))
+        sql = str(Statement(query, tuple(ctes)))
         return _Statement(sql, tuple(dict.fromkeys(reads)), builder.ordered, tuple(probes))
 
     def _given(self, step: StepTable) -> Schema:
@@ -193,12 +189,12 @@ class _Compiler:
 
     def _copied(self, item: Cut, sink: SinkTable) -> Stage:
         """A sink that copies rows kept before."""
-        columns = [reference(column.name) for column in item.step.columns]
+        columns = [(column.name, reference(column.name)) for column in item.step.columns]
         return Stage(
             name=self._stage_name(item, sink),
             kind="sink",
             step=item.step.name,
-            sql=select(columns, table(self.table_name(item.step.name), "l")).sql(DIALECT),
+            sql=str(select(columns, table(self.table_name(item.step.name), "l"))),
             reads=(item.step.name,),
             steps=(),
             cte_names={},
@@ -224,29 +220,29 @@ class _Compiler:
             relation_of=self.relation,
         )
 
-    def _scans(self, item: Cut) -> tuple[list[exp.CTE], list[str]]:
+    def _scans(self, item: Cut) -> tuple[list[Cte], list[str]]:
         """The sources that a stage reads, as SELECTs of the wanted columns in the plan's types."""
         read = dict.fromkeys(name for step in item.steps for name in self.plan.inputs_of(step))
         sources = [source for source in self.plan.sources if source.name in read]
         return [self._scan(source) for source in sources], [source.name for source in sources]
 
-    def _scan(self, source: SourceTable) -> exp.CTE:
+    def _scan(self, source: SourceTable) -> Cte:
         wanted = wanted_of(self.plan, dict(self.needs), source.name)
         columns = [
-            named(cast(reference(column.name), column.type), column.name)
+            (column.name, cast(reference(column.name), column.type))
             for column in source.columns
             if column.name in wanted
         ]
-        query = select(columns, scan(self.scans[source.name], "l"))
-        return common(self.cte_name(source.name), query, materialized=False)
+        query = select(columns, Table(Raw(self.scans[source.name]), "l"))
+        return Cte(self.cte_name(source.name), query, materialized=False)
 
-    def _probes(self, builder: StepBuilder, before: list[exp.CTE]) -> list[LookupProbe]:
+    def _probes(self, builder: StepBuilder, before: list[Cte]) -> list[LookupProbe]:
         return [
             LookupProbe(
                 step=builder.step.name,
                 right=operation.right,
                 label=label,
-                sql=with_ctes(query, [cte.copy() for cte in (*before, *builder.ctes[:count])]).sql(DIALECT),
+                sql=str(Statement(query, (*before, *builder.ctes[:count]))),
                 span=operation.span,
             )
             for operation, label, query, count in builder.probes
@@ -258,10 +254,10 @@ class _Compiler:
         after = tuple(self.kept[name] for name in (check.step, check.other) if name in self.kept)
         left, right = self._checked(check.step, "l"), self._checked(check.other, "r") if check.other else None
         query = checking.emit(check, left, right, Emitter(self.values))
-        return CompiledCheck(check, query.sql(DIALECT), tuple(dict.fromkeys(after)))
+        return CompiledCheck(check, str(query), tuple(dict.fromkeys(after)))
 
-    def _checked(self, name: str, alias: str) -> exp.Table:
-        return table(self.table_name(name), alias) if name in self.kept else scan(self.scans[name], alias)
+    def _checked(self, name: str, alias: str) -> Table:
+        return table(self.table_name(name), alias) if name in self.kept else Table(Raw(self.scans[name]), alias)
 
 
 def _can_be_read(sink: SinkTable) -> bool:

@@ -1,4 +1,4 @@
-"""Typed expressions of a plan → sqlglot nodes."""
+"""Typed expressions of a plan → SQL."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlglot import exp
-
 from apps.engine import arithmetic, spelling
 from apps.engine.errors import ParameterRefused
-from apps.engine.nodes import Spelling, wrap
-from apps.engine.types import cast, identifier, literal
+from apps.engine.nodes import Spelling
+from apps.engine.sql import Call, Column, Key, Sql
+from apps.engine.types import cast, literal
 from apps.language.plan import (
     Aggregate,
     Apply,
@@ -55,12 +54,12 @@ class Values:
         return cls(params, {parameter.name: parameter for parameter in plan.params}, aware.astimezone(zone))
 
 
-Emit = Callable[[ColumnRef], exp.Expression]
+Emit = Callable[[ColumnRef], Sql]
 
 
-def column(reference: ColumnRef) -> exp.Expression:
+def column(reference: ColumnRef) -> Sql:
     """A column of the operation's input, always with its table: a bare name could mean an alias of the same SELECT."""
-    return exp.Column(this=identifier(reference.name), table=identifier(SIDES[reference.side]))
+    return Column(SIDES[reference.side], reference.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +68,10 @@ class Emitter:
 
     values: Values
     columns: Emit = column
-    over: Callable[[WindowCall, exp.Expression], exp.Expression] | None = None
+    over: Callable[[WindowCall, Sql], Sql] | None = None
     spellings: Mapping[str, Spelling] = field(default_factory=lambda: spelling.DUCKDB)
 
-    def __call__(self, node: Expression) -> exp.Expression:
+    def __call__(self, node: Expression) -> Sql:
         match node:
             case Const(value=value, type=type_):
                 return literal(value, type_)
@@ -85,11 +84,7 @@ class Emitter:
             case Apply() | Aggregate() | WindowCall():
                 return self._call(node)
 
-    def test(self, node: Expression) -> exp.Expression:
-        """The expression as a condition that can be joined to others by `and`."""
-        return wrap(self(node))
-
-    def _call(self, node: Apply | Aggregate | WindowCall) -> exp.Expression:
+    def _call(self, node: Apply | Aggregate | WindowCall) -> Sql:
         # An aggregate's arguments are columns of the input, whatever a column outside it stands for.
         inner = replace(self, columns=column) if isinstance(node, Aggregate) else self
         args = [inner(arg) for arg in node.args]
@@ -97,7 +92,8 @@ class Emitter:
             return arithmetic.narrow(node, args)
         result = self.spellings[node.function](node, args)
         if isinstance(node, Aggregate) and node.order:
-            _order_rows(result, ordering(node.order, inner))
+            assert isinstance(result, Call)
+            result = replace(result, order=ordering(node.order, inner))
         if isinstance(node, WindowCall):
             assert self.over is not None
             result = self.over(node, result)
@@ -105,13 +101,13 @@ class Emitter:
             result = spelling.AFTER[node.function](result)
         return result if node.function in spelling.EXACT else cast(result, node.type)
 
-    def _parameter(self, name: str, type_: Type) -> exp.Expression:
+    def _parameter(self, name: str, type_: Type) -> Sql:
         value = self.values.params[name] if name in self.values.params else self.values.defaults[name].default
         if value is None and name not in self.values.params:
             raise ParameterMissing(name)
         return cast(self(value), type_) if isinstance(value, Expression) else literal(value, type_)
 
-    def _moment(self, node: Apply) -> exp.Expression:
+    def _moment(self, node: Apply) -> Sql:
         now = self.values.now
         match node.type.kind:
             case Kind.DATE:
@@ -122,20 +118,10 @@ class Emitter:
                 return literal(now.replace(tzinfo=None), node.type)
 
 
-def ordering(keys: Sequence[OrderKey], emit: Emitter) -> exp.Order:
-    """Nulls are last in both directions."""
+def ordering(keys: Sequence[OrderKey], emit: Emitter) -> tuple[Key, ...]:
     terms = []
     for key in keys:
         # A bare literal is refused as a sort key, or read as a column's position.
         value = cast(emit(key.value), key.value.type) if isinstance(key.value, Const | ParamValue) else emit(key.value)
-        terms.append(exp.Ordered(this=wrap(value), desc=key.descending, nulls_first=False))
-    return exp.Order(expressions=terms)
-
-
-def _order_rows(result: exp.Expression, order: exp.Order) -> None:
-    """`first(x)` → `first(x ORDER BY …)`, inside of whatever stands around the call."""
-    call = result.find(exp.Anonymous)
-    assert call is not None
-    *before, last = call.expressions
-    order.set("this", last)
-    call.set("expressions", [*before, order])
+        terms.append(Key(value, key.descending))
+    return tuple(terms)

@@ -1,15 +1,14 @@
-"""Small pieces of sqlglot trees, and what a spelling is."""
+"""Small pieces of SQL trees, and what a spelling is."""
 
 from collections.abc import Callable, Sequence
 
-from sqlglot import exp
-
+from apps.engine.sql import NULL, STAR, Call, Case, IsNull, Number, Operator, Sql
 from apps.language.plan import Aggregate, Apply, Const, WindowCall
 from apps.language.types import Type
 
 Node = Apply | Aggregate | WindowCall
-Args = Sequence[exp.Expression]
-Spelling = Callable[[Node, Args], exp.Expression]  # of a plan's node, its arguments being emitted already
+Args = Sequence[Sql]
+Spelling = Callable[[Node, Args], Sql]  # of a plan's node, its arguments being emitted already
 
 
 def constant(node: Node, position: int) -> str:
@@ -23,58 +22,44 @@ def argument_type(node: Node, position: int) -> Type:
     return node.args[position].type
 
 
-def call(name: str, *args: exp.Expression) -> exp.Expression:
-    """A call written as it is: sqlglot neither renames nor rewrites it."""
-    return exp.Anonymous(this=name, expressions=list(args))
+def call(name: str, *args: Sql) -> Call:
+    return Call(name, args)
 
 
-def wrap(value: exp.Expression) -> exp.Expression:
-    """Parentheses where an operator could read the value otherwise."""
-    if isinstance(value, exp.Binary | exp.Unary | exp.Predicate | exp.Case) and not isinstance(value, exp.Paren):
-        return exp.Paren(this=value)
-    return value
+def binary(sign: str, left: Sql, right: Sql) -> Sql:
+    return Operator(sign, (left, right))
 
 
-def binary(kind: type[exp.Expression], left: exp.Expression, right: exp.Expression) -> exp.Expression:
-    return kind(this=wrap(left), expression=wrap(right))
+def when(test: Sql, value: Sql, otherwise: Sql | None = None) -> Sql:
+    return Case(((test, value),), otherwise)
 
 
-def when(test: exp.Expression, value: exp.Expression, otherwise: exp.Expression | None = None) -> exp.Expression:
-    return exp.Case(ifs=[exp.If(this=test, true=value)], default=otherwise)
+def null_if_zero(value: Sql) -> Sql:
+    return call("nullif", value, Number(0))
 
 
-def null_if_zero(value: exp.Expression) -> exp.Expression:
-    return call("nullif", value, exp.Literal.number(0))
-
-
-def strict(value: exp.Expression, *args: exp.Expression) -> exp.Expression:
+def strict(value: Sql, *args: Sql) -> Sql:
     """`value`, or null when one of the arguments is."""
-    tests = [is_null(arg.copy()) for arg in args]
-    return when(_any_of(tests), exp.Null(), value)
+    tests = tuple(IsNull(arg) for arg in args)
+    return when(tests[0] if len(tests) == 1 else Operator("OR", tests), NULL, value)
 
 
-def _any_of(tests: Sequence[exp.Expression]) -> exp.Expression:
-    result = tests[0]
-    for test in tests[1:]:
-        result = exp.Or(this=result, expression=test)
-    return result
+def all_of(tests: Sequence[Sql]) -> Sql:
+    return tests[0] if len(tests) == 1 else Operator("AND", tuple(tests))
 
 
-def all_of(tests: Sequence[exp.Expression]) -> exp.Expression:
-    result = tests[0]
-    for test in tests[1:]:
-        result = exp.And(this=result, expression=test)
-    return result
+def count_rows() -> Call:
+    return Call("count", (STAR,))
 
 
-def count_where(test: exp.Expression) -> exp.Expression:
+def count_where(test: Sql) -> Sql:
     """How many rows pass: 0 and not null where there is none, as DuckDB's `count_if` would have it."""
-    return exp.Filter(this=exp.Count(this=exp.Star()), expression=exp.Where(this=test))
+    return Call("count", (STAR,), where=test)
 
 
-def is_null(value: exp.Expression) -> exp.Expression:
-    return exp.Is(this=wrap(value), expression=exp.Null())
+def is_there(value: Sql) -> Sql:
+    return IsNull(value, negated=True)
 
 
-def is_there(value: exp.Expression) -> exp.Expression:
-    return exp.Not(this=is_null(value))
+def equal(left: Sql, right: Sql) -> Sql:
+    return binary("=", left, right)

@@ -1,6 +1,6 @@
 """A small warm process from which the children of a worker are forked, so that a run starts in milliseconds.
 
-Importing DuckDB, sqlglot and the grammar takes half a second; forking a process that has them takes two thousandths.
+Importing DuckDB and the grammar takes half a second; forking a process that has them takes two thousandths.
 A worker itself cannot fork safely, since it has threads, so it keeps a nursery: one thread, no DuckDB database open,
 a clean environment. The nursery serves its worker alone, over a socket; when that closes, because the worker ended in
 whatever way, the nursery kills its children and ends.
@@ -26,8 +26,8 @@ from apps.common import clock
 from apps.engine.errors import ProcessDied
 from apps.engine.fork import KEPT_VARIABLES, Pipes, fork
 
-# With them come DuckDB, sqlglot and the whole language.
-PRELOADED = ("ctypes", "apps.engine.child", "apps.engine.run", "apps.language.params", "sqlglot.dialects.duckdb")
+# With them come DuckDB and the whole language.
+PRELOADED = ("ctypes", "apps.engine.child", "apps.engine.run", "apps.language.params")
 WARMING = """flow warm {} source s = csv("s.csv") { columns: { a: int } }
 step t = s | where a > 1 | group by a { n = count() } sink t -> csv("t.csv")"""
 ROOT = Path(__file__).resolve().parents[2]  # the folder that holds `apps`

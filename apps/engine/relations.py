@@ -1,19 +1,36 @@
 """Operations of a step → a chain of SELECTs, each reading the one before.
 
-The chain is flat, as common table expressions: nesting a hundred operations would exhaust the generator's stack.
+The chain is flat, as common table expressions: DuckDB follows a hundred of them more easily than a hundred nested queries.
 Every SELECT calls its input `l`, and a second one `r`; columns always carry it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-
-from sqlglot import exp
+from dataclasses import dataclass, field, replace
 
 from apps.engine.arithmetic import NARROW_DIGITS
 from apps.engine.expressions import SIDES, Emitter, Values, column, ordering
-from apps.engine.nodes import all_of, call
+from apps.engine.nodes import all_of, binary, call, count_rows
 from apps.engine.pruning import Names, Needs, names_in
-from apps.engine.types import cast, identifier, number
+from apps.engine.sql import (
+    TRUE,
+    Column,
+    Cte,
+    Exists,
+    Join,
+    Name,
+    Not,
+    Number,
+    Over,
+    Query,
+    Select,
+    Sql,
+    Struct,
+    Subquery,
+    Table,
+    Text,
+    Union,
+)  # fmt: skip
+from apps.engine.types import cast
 from apps.language import types
 from apps.language.plan import (
     ColumnRef,
@@ -41,52 +58,32 @@ _NUMBERED = frozenset({"row_number", "rank", "dense_rank", "percent_rank", "ntil
 _MATCH = "match"
 
 
-def table(name: str, alias: str) -> exp.Table:
-    return exp.Table(this=identifier(name), alias=exp.TableAlias(this=identifier(alias)))
+Columns = Sequence[tuple[str, Sql]]  # name and value
 
 
-def scan(sql: str, alias: str) -> exp.Table:
-    """A relation that is handed in as SQL, printed as it is."""
-    return exp.Table(this=exp.Var(this=sql), alias=exp.TableAlias(this=identifier(alias)))
+def table(name: str, alias: str) -> Table:
+    return Table(Name(name), alias)
 
 
-def common(name: str, query: exp.Expression, *, materialized: bool) -> exp.CTE:
-    alias = exp.TableAlias(this=identifier(name))
-    return exp.CTE(this=query, alias=alias, materialized=materialized)
+def reference(name: str, side: int = 0) -> Column:
+    return Column(SIDES[side], name)
 
 
-def with_ctes(query: exp.Expression, ctes: Sequence[exp.CTE]) -> exp.Expression:
-    if ctes:
-        query.set("with_", exp.With(expressions=list(ctes)))
-    return query
+def select(columns: Columns, source: Sql) -> Select:
+    return Select(tuple(columns) or ((NOTHING, TRUE),), source)
 
 
-def named(value: exp.Expression, name: str) -> exp.Expression:
-    return exp.Alias(this=value, alias=identifier(name))
-
-
-def reference(name: str, side: int = 0) -> exp.Column:
-    return exp.Column(this=identifier(name), table=identifier(SIDES[side]))
-
-
-def select(columns: Sequence[exp.Expression], source: exp.Expression) -> exp.Select:
-    chosen = list(columns) or [named(exp.true(), NOTHING)]
-    return exp.Select(expressions=chosen, from_=exp.From(this=source))
-
-
-def widen(query: exp.Expression, columns: Schema) -> None:
+def widen(query: Query, columns: Schema) -> Query:
     """Casts the decimals that a query gives to the plan's types, where it may have computed them narrower."""
-    if isinstance(query, exp.Union):
-        widen(query.this, columns)
-        widen(query.expression, columns)
-        return
+    if isinstance(query, Union):
+        return Union(_widened(query.upper, columns), _widened(query.lower, columns))
+    return _widened(query, columns)
+
+
+def _widened(query: Select, columns: Schema) -> Select:
     kinds = {column.name: column.type for column in columns if column.type.precision > NARROW_DIGITS}
-    wide = []
-    for item in query.expressions:
-        value = item.this if isinstance(item, exp.Alias) else item
-        kind = kinds.get(item.alias_or_name)
-        wide.append(item if kind is None else named(cast(value, kind), item.alias_or_name))
-    query.set("expressions", wide)
+    wide = ((name, cast(value, kinds[name]) if name in kinds else value) for name, value in query.columns)
+    return replace(query, columns=tuple(wide))
 
 
 @dataclass
@@ -102,15 +99,15 @@ class StepBuilder:
     values: Values
     needs: Needs
     relation_of: Callable[[str], str]  # of a source or step, the relation that holds its rows
-    ctes: list[exp.CTE] = field(default_factory=list)
-    probes: list[tuple[JoinTo, str, exp.Select, int]] = field(default_factory=list)  # last, the number of CTEs before
+    ctes: list[Cte] = field(default_factory=list)
+    probes: list[tuple[JoinTo, str, Select, int]] = field(default_factory=list)  # last, the number of CTEs before
     ordered: bool = False  # rows come in a sort's order
-    filters: list[exp.Expression] = field(default_factory=list)
+    filters: list[Sql] = field(default_factory=list)
     order: tuple[OrderKey, ...] = ()
-    pending: exp.Expression | None = None  # the newest SELECT, not yet named
+    pending: Query | None = None  # the newest SELECT, not yet named
     columns: tuple[str, ...] = ()  # of `current`, those that are wanted
 
-    def build(self, input_schema: Schema) -> exp.Expression:
+    def build(self, input_schema: Schema) -> Query:
         """The step's last SELECT."""
         self.columns = tuple(item.name for item in input_schema if item.name in self.needs.of_input)
         for position, operation in enumerate(self.step.operations):
@@ -127,28 +124,28 @@ class StepBuilder:
     def emit(self) -> Emitter:
         return Emitter(self.values)
 
-    def _source(self) -> exp.Table:
+    def _source(self) -> Table:
         """The input of the next SELECT; a SELECT that waits gets its name now."""
         if self.pending is not None:
             self.current = f"{self.prefix}/{len(self.ctes) + 1}"
-            self.ctes.append(common(self.current, self.pending, materialized=False))
+            self.ctes.append(Cte(self.current, self.pending, materialized=False))
             self.pending = None
         return table(self.current, SIDES[0])
 
-    def _select(self, columns: Sequence[exp.Expression], *, keep_order: bool = False) -> exp.Select:
+    def _select(self, columns: Columns, *, keep_order: bool = False) -> Select:
         """A SELECT over the input with the filters that wait, and with the sort when it is to be kept."""
         query = select(columns, self._source())
         if self.filters:
-            query.set("where", exp.Where(this=all_of(self.filters)))
+            query = replace(query, where=all_of(self.filters))
             self.filters = []
         if self.order and keep_order:
-            query.set("order", ordering(self.order, self.emit))
+            query = replace(query, order=ordering(self.order, self.emit))
         self.ordered = (self.ordered and keep_order) or bool(self.order and keep_order)
         self.order = ()
         return query
 
-    def _all(self, wanted: Names | None = None) -> list[exp.Expression]:
-        return [reference(name) for name in self.columns if wanted is None or name in wanted]
+    def _all(self, wanted: Names | None = None) -> list[tuple[str, Sql]]:
+        return [(name, reference(name)) for name in self.columns if wanted is None or name in wanted]
 
     def _settle(self) -> None:
         """Put the filters that wait into a SELECT of their own."""
@@ -158,7 +155,7 @@ class StepBuilder:
             self.pending = self._select(self._all(), keep_order=True)
             self.order, self.ordered = order, ordered
 
-    def _finish(self) -> exp.Expression:
+    def _finish(self) -> Query:
         if self.pending is not None and not self.filters and not self.order:
             return self.pending
         return self._select(self._all(self.needs.after[-1] if self.needs.after else None), keep_order=True)
@@ -168,9 +165,9 @@ class StepBuilder:
     def _apply(self, operation: Operation, wanted: Names) -> None:
         match operation:
             case Filter(test=test):
-                self.filters.append(self.emit.test(test))
+                self.filters.append(self.emit(test))
             case Project(columns=columns):
-                chosen = [named(self.emit(value), name) for name, value in columns if name in wanted]
+                chosen = [(name, self.emit(value)) for name, value in columns if name in wanted]
                 self.pending = self._select(chosen, keep_order=True)
             case JoinTo():
                 self._match(operation, wanted)
@@ -195,15 +192,12 @@ class StepBuilder:
             case DedupeRows(by=by):
                 self._first_of_each(by, _dedupe_order(operation), 1, wanted)
             case DistinctRows():
-                query = self._select(self._all())
-                query.set("distinct", exp.Distinct())
-                self.pending = query
+                self.pending = replace(self._select(self._all()), distinct=True)
 
     def _take(self, operation: TakeRows, wanted: Names) -> None:
-        query = self._select(self._all(wanted), keep_order=True)
-        query.set("limit", exp.Limit(expression=number(operation.count)))
+        query = replace(self._select(self._all(wanted), keep_order=True), limit=operation.count)
         if operation.order:
-            query.set("order", ordering(operation.order, self.emit))
+            query = replace(query, order=ordering(operation.order, self.emit))
             self.ordered = True
         self.pending = query
 
@@ -216,143 +210,115 @@ class StepBuilder:
             case _:
                 self._join(operation, wanted)
 
-    def _right(self, name: str) -> exp.Table:
+    def _right(self, name: str) -> Table:
         return table(self.relation_of(name), SIDES[1])
 
-    def _brought(self, operation: JoinTo, wanted: Names) -> list[tuple[str, exp.Expression]]:
+    def _brought(self, operation: JoinTo, wanted: Names) -> list[tuple[str, Sql]]:
         return [(name, reference(value.name, 1)) for name, value in operation.bring if name in wanted]
 
     def _join(self, operation: JoinTo, wanted: Names) -> None:
         self._settle()
-        brought = [named(value, name) for name, value in self._brought(operation, wanted)]
-        query = self._select([*self._all(wanted), *brought])
-        right = self._right(operation.right)
-        if operation.kind == "cross":
-            join = exp.Join(this=right, kind="CROSS")
-        else:
-            assert operation.test is not None
-            sides = {"inner": {"kind": "INNER"}, "left": {"side": "LEFT"}, "full": {"side": "FULL"}}[operation.kind]
-            join = exp.Join(this=right, on=self.emit(operation.test), **sides)
-        query.set("joins", [join])
-        self.pending = query
+        query = self._select([*self._all(wanted), *self._brought(operation, wanted)])
+        test = None if operation.test is None else self.emit(operation.test)
+        self.pending = replace(query, join=Join(operation.kind.upper(), self._right(operation.right), test))
 
     def _semi(self, operation: JoinTo) -> None:
         """A filter: the rows that have a match, or have none. The order of the rows stays."""
+        found = Exists(self._matching(operation, [("found", TRUE)]))
+        self.filters.append(Not(found) if operation.kind == "anti" else found)
+
+    def _matching(self, operation: JoinTo, columns: Columns) -> Select:
+        """What matches the row of the input, as a query that refers to it."""
         assert operation.test is not None
-        inner = select([number(1)], self._right(operation.right))
-        inner.set("where", exp.Where(this=self.emit(operation.test)))
-        exists: exp.Expression = exp.Exists(this=inner)
-        self.filters.append(exp.Not(this=exists) if operation.kind == "anti" else exists)
+        return replace(select(columns, self._right(operation.right)), where=self.emit(operation.test))
 
     def _lookup(self, operation: JoinTo, wanted: Names) -> None:
         """A scalar subquery: DuckDB joins it as SINGLE, which costs what a left join does and refuses a second match."""
-        assert operation.test is not None
         self._settle()
         source = self._source()
         brought = self._brought(operation, wanted)
-        values = [value for _, value in brought]
-        value = exp.true() if not values else values[0] if len(values) == 1 else _packed(values)
-        inner = select([value], self._right(operation.right))
-        inner.set("where", exp.Where(this=self.emit(operation.test)))
         label = ", ".join(sorted(names_in([operation.test])))
         self.probes.append((operation, label, self._probe(operation, source), len(self.ctes)))
-        match = exp.Subquery(this=inner)
-        if len(values) == 1:
-            self.pending = self._select([*self._all(wanted), named(match, brought[0][0])])
+        if len(brought) == 1:
+            [(name, value)] = brought
+            match = Subquery(self._matching(operation, [(name, value)]))
+            self.pending = self._select([*self._all(wanted), (name, match)])
             return
-        self.pending = self._select([*self._all(wanted), named(match, _MATCH)])
-        if values:
+        packed = Struct(tuple((f"v{place}", value) for place, (_, value) in enumerate(brought))) if brought else TRUE
+        match = Subquery(self._matching(operation, [(_MATCH, packed)]))
+        self.pending = self._select([*self._all(wanted), (_MATCH, match)])
+        if brought:
             fields = [
-                named(call("struct_extract", reference(_MATCH), exp.Literal.string(f"v{position}")), name)
-                for position, (name, _) in enumerate(brought)
+                (name, call("struct_extract", reference(_MATCH), Text(f"v{place}")))
+                for place, (name, _) in enumerate(brought)
             ]
             self.pending = self._select([*self._all(wanted), *fields])
 
-    def _probe(self, operation: JoinTo, source: exp.Table) -> exp.Select:
+    def _probe(self, operation: JoinTo, source: Table) -> Select:
         assert operation.test is not None
-        names = sorted(names_in([operation.test]))
-        keys: list[exp.Expression] = [reference(name) for name in names] if names else [exp.true()]
-        words = [cast(key, types.TEXT) for key in keys]
-        label = words[0] if len(words) == 1 else call("concat_ws", exp.Literal.string(", "), *words)
-        left = select(keys, source.copy())
-        left.set("distinct", exp.Distinct())
-        joined = exp.Subquery(this=left, alias=exp.TableAlias(this=identifier(SIDES[0])))
-        query = select([label, exp.Count(this=exp.Star())], joined)
-        query.set("joins", [exp.Join(this=self._right(operation.right), on=self.emit(operation.test), kind="INNER")])
-        query.set("group", exp.Group(expressions=[key.copy() for key in keys]))
-        query.set("having", exp.Having(this=exp.GT(this=exp.Count(this=exp.Star()), expression=number(1))))
-        query.set("limit", exp.Limit(expression=number(3)))
-        return query
+        keys = [(name, reference(name)) for name in sorted(names_in([operation.test]))]
+        words = [cast(key, types.TEXT) for _, key in keys] or [Text("")]
+        left = replace(select(keys, source), distinct=True)
+        found = select([("key", call("concat_ws", Text(", "), *words)), ("matches", count_rows())], Subquery(left, "l"))
+        return replace(
+            found,
+            join=Join("INNER", self._right(operation.right), self.emit(operation.test)),
+            group=tuple(key for _, key in keys) or (TRUE,),
+            having=binary(">", count_rows(), Number(1)),
+            limit=3,
+        )
 
     def _group(self, operation: GroupTo, wanted: Names) -> None:
         keys = dict(operation.keys)
 
-        def of_group(name: ColumnRef) -> exp.Expression:
+        def of_group(name: ColumnRef) -> Sql:
             # Outside of an aggregate a name is a key's; the checker has typed both alike.
             key = keys.get(name.name)
             return column(name) if key is None else self.emit(key)
 
         emit = Emitter(self.values, columns=of_group)
-        chosen = [named(self.emit(value), name) for name, value in operation.keys if name in wanted]
-        chosen += [named(emit(value), name) for name, value in operation.columns if name in wanted]
+        chosen = [(name, self.emit(value)) for name, value in operation.keys if name in wanted]
+        chosen += [(name, emit(value)) for name, value in operation.columns if name in wanted]
         query = self._select(chosen)
         if operation.keys:
-            query.set("group", exp.Group(expressions=[self.emit(value) for _, value in operation.keys]))
+            self.pending = replace(query, group=tuple(self.emit(value) for _, value in operation.keys))
         else:
             # Makes it one row even where no aggregate is wanted.
-            query.set("having", exp.Having(this=exp.GTE(this=exp.Count(this=exp.Star()), expression=number(0))))
-        self.pending = query
+            self.pending = replace(query, having=binary(">=", count_rows(), Number(0)))
 
     def _window(self, operation: WindowTo, wanted: Names) -> None:
         emit = self.emit
+        partition = tuple(emit(key) for key in operation.partition)
+        order = ordering(operation.order, emit)
 
-        def over(node: WindowCall, call: exp.Expression) -> exp.Expression:
-            return exp.Window(
-                this=call,
-                partition_by=[emit(key) for key in operation.partition],
-                order=ordering(operation.order, emit) if operation.order else None,
-                spec=None if node.function in _NUMBERED else _frame(operation),
-            )
+        def over(node: WindowCall, call: Sql) -> Sql:
+            return Over(call, partition, order, None if node.function in _NUMBERED else _frame(operation))
 
         windows = Emitter(self.values, over=over)
         added = dict(operation.columns)
-        kept = [reference(name) for name in self.columns if name in wanted and name not in added]
-        new = [named(windows(value), name) for name, value in operation.columns if name in wanted]
-        self.pending = self._select([*kept, *new])
+        kept = [item for item in self._all(wanted) if item[0] not in added]
+        self.pending = self._select(
+            [*kept, *((name, windows(value)) for name, value in added.items() if name in wanted)]
+        )
 
     def _first_of_each(self, by: Sequence[Expression], order: Sequence[OrderKey], count: int, wanted: Names) -> None:
         """Rows numbered within each `by`; DuckDB turns this into an aggregate where it can."""
-        rank = exp.Window(
-            this=call("row_number"),
-            partition_by=[self.emit(key) for key in by],
-            order=ordering(order, self.emit) if order else None,
-        )
-        query = self._select(self._all(wanted))
-        query.set("qualify", exp.Qualify(this=exp.LTE(this=rank, expression=number(count))))
-        self.pending = query
+        rank = Over(call("row_number"), tuple(self.emit(key) for key in by), ordering(order, self.emit))
+        self.pending = replace(self._select(self._all(wanted)), qualify=binary("<=", rank, Number(count)))
 
     def _union(self, operation: UnionWith, wanted: Names) -> None:
         emit = self.emit
         theirs_emit = Emitter(self.values, columns=lambda name: reference(name.name))
         pairs = [(name, mine, theirs) for name, mine, theirs in operation.columns if name in wanted]
-        mine = self._select([named(emit(value), name) for name, value, _ in pairs])
+        upper = self._select([(name, emit(value)) for name, value, _ in pairs])
         right = table(self.relation_of(operation.other), SIDES[0])
-        theirs = select([named(theirs_emit(value), name) for name, _, value in pairs], right)
-        self.pending = exp.Union(this=mine, expression=theirs, distinct=False)
+        self.pending = Union(upper, select([(name, theirs_emit(value)) for name, _, value in pairs], right))
 
 
 def _waits(operation: Operation) -> bool:
     """Whether the operation is kept for a later SELECT, which still needs all columns that it reads."""
     return isinstance(operation, Filter | SortBy) or (
         isinstance(operation, JoinTo) and operation.kind in ("semi", "anti")
-    )
-
-
-def _packed(values: Sequence[exp.Expression]) -> exp.Expression:
-    return exp.Struct(
-        expressions=[
-            exp.PropertyEQ(this=identifier(f"v{position}"), expression=value) for position, value in enumerate(values)
-        ]
     )
 
 
@@ -363,22 +329,6 @@ def _dedupe_order(operation: DedupeRows) -> list[OrderKey]:
     return [OrderKey(key.value, not key.descending) for key in operation.order]
 
 
-def _frame(operation: WindowTo) -> exp.WindowSpec | None:
+def _frame(operation: WindowTo) -> tuple[int | None, int | None] | None:
     """Rows around the current one. Without a frame: up to the current row where there is an order, else all."""
-    if operation.frame is not None:
-        low, high = operation.frame
-    elif operation.order:
-        low, high = None, 0
-    else:
-        return None
-    start, start_side = _bound(low, "PRECEDING")
-    end, end_side = _bound(high, "FOLLOWING")
-    return exp.WindowSpec(kind="ROWS", start=start, start_side=start_side, end=end, end_side=end_side)
-
-
-def _bound(offset: int | None, outward: str) -> tuple[str | exp.Expression, str | None]:
-    if offset is None:
-        return "UNBOUNDED", outward
-    if offset == 0:
-        return "CURRENT ROW", None
-    return exp.Literal.number(abs(offset)), "PRECEDING" if offset < 0 else "FOLLOWING"
+    return operation.frame or ((None, 0) if operation.order else None)

@@ -7,10 +7,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlglot import exp
-
 from apps.engine.nodes import call
-from apps.engine.types import text
+from apps.engine.sql import Sql, Text
 from apps.language.types import Kind, Type
 
 Row = tuple[Any, ...]
@@ -19,9 +17,9 @@ Row = tuple[Any, ...]
 TOLERANCE = 1e-9
 
 
-def fetchable(value: exp.Expression, type_: Type) -> exp.Expression:
+def fetchable(value: Sql, type_: Type) -> Sql:
     """A timestamptz leaves DuckDB as UTC's clock shows it: the driver would want a library for zones."""
-    return call("timezone", text("UTC"), value) if type_.kind is Kind.TIMESTAMPTZ else value
+    return call("timezone", Text("UTC"), value) if type_.kind is Kind.TIMESTAMPTZ else value
 
 
 def frozen(value: Any, type_: Type) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 from apps.engine import paths
 from apps.engine.errors import SourceMissing, SourceUnreadable
+from apps.engine.types import sql_type
 from apps.language.plan import Schema, SourceTable
 from apps.language.types import TEXT, Type
 
@@ -171,6 +172,4 @@ def _list(files: list[Path]) -> str:
 
 def type_name(type_: Type) -> str:
     """The type in DuckDB's spelling."""
-    from apps.engine.types import sql_type  # sqlglot is slow to import, and sniffing a file needs none of it
-
-    return str(sql_type(type_).sql("duckdb"))
+    return sql_type(type_)

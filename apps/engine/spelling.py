@@ -7,8 +7,6 @@ minds values, not widths. DuckDB is the only engine so far.
 
 from collections.abc import Callable
 
-from sqlglot import exp
-
 from apps.engine import arithmetic
 from apps.engine.nodes import (
     Args,
@@ -19,13 +17,30 @@ from apps.engine.nodes import (
     call,
     constant,
     count_where,
-    is_null,
     is_there,
     strict,
     when,
-    wrap,
 )  # fmt: skip
-from apps.engine.types import cast, identifier, number, text, try_cast
+from apps.engine.sql import (
+    FALSE,
+    STAR,
+    TRUE,
+    Array,
+    Between,
+    Call,
+    Case,
+    Cast,
+    In,
+    IsNull,
+    Not,
+    Number,
+    Operator,
+    Raw,
+    Sql,
+    Struct,
+    Text,
+)  # fmt: skip
+from apps.engine.types import cast, try_cast
 from apps.language import types
 from apps.language.plan import Apply, ColumnRef, Const, ParamValue, WindowCall
 from apps.language.types import Kind, Type
@@ -37,76 +52,68 @@ def named(name: str) -> Spelling:
     return lambda node, args: call(name, *args)
 
 
-def operator(kind: type[exp.Expression]) -> Spelling:
-    return lambda node, args: binary(kind, args[0], args[1])
+def operator(sign: str) -> Spelling:
+    return lambda node, args: binary(sign, args[0], args[1])
 
 
-def _round(node: Node, args: Args) -> exp.Expression:
-    digits = [exp.Cast(this=args[1], to=exp.DataType.build("INT"))] if len(args) > 1 else []
+def _round(node: Node, args: Args) -> Sql:
+    digits = [Cast(args[1], "INTEGER")] if len(args) > 1 else []
     return call("round", args[0], *digits)
 
 
 # --- logic, null, choice ------------------------------------------------------------------------
 
 
-def _connect(kind: type[exp.Expression]) -> Spelling:
-    def spell(node: Node, args: Args) -> exp.Expression:
-        result = wrap(args[0])
-        for arg in args[1:]:
-            result = kind(this=result, expression=wrap(arg))
-        return result
-
-    return spell
+def connect(sign: str) -> Spelling:
+    return lambda node, args: Operator(sign, tuple(args)) if len(args) > 1 else args[0]
 
 
-def _case(node: Node, args: Args) -> exp.Expression:
+def _case(node: Node, args: Args) -> Sql:
     """(test, value, test, value, …, else); without else it is null."""
-    pairs = zip(args[0::2], args[1::2], strict=False)
-    default = args[-1] if len(args) % 2 else None
-    return exp.Case(ifs=[exp.If(this=test, true=value) for test, value in pairs], default=default)
+    branches = tuple(zip(args[0::2], args[1::2], strict=False))
+    return Case(branches, args[-1] if len(args) % 2 else None)
 
 
-def _in(node: Node, args: Args) -> exp.Expression:
+def _in(node: Node, args: Args) -> Sql:
     if len(args) == 1:
-        return strict(exp.false(), args[0])
-    return exp.In(this=wrap(args[0]), expressions=list(args[1:]))
+        return strict(FALSE, args[0])
+    return In(args[0], tuple(args[1:]))
 
 
-def _between(node: Node, args: Args) -> exp.Expression:
-    return exp.Between(this=wrap(args[0]), low=wrap(args[1]), high=wrap(args[2]))
+def _between(node: Node, args: Args) -> Sql:
+    return Between(args[0], args[1], args[2])
 
 
 def _extreme(name: str, order: str) -> Spelling:
     """`greatest` and `least`. DuckDB's skip a null, ours answer with null."""
 
-    def spell(node: Node, args: Args) -> exp.Expression:
+    def spell(node: Node, args: Args) -> Sql:
         if all(isinstance(arg, Const | ColumnRef | ParamValue) for arg in node.args):
             return strict(call(name, *args), *args)
         # Slower, but names each argument once: a dozen of them nested would be a statement of megabytes.
-        ranked = call("list_sort", exp.Array(expressions=list(args)), text(order), text("NULLS FIRST"))
-        return call("list_extract", ranked, number(1))
+        ranked = call("list_sort", Array(tuple(args)), Text(order), Text("NULLS FIRST"))
+        return call("list_extract", ranked, Number(1))
 
     return spell
 
 
-def _field(node: Node, args: Args) -> exp.Expression:
-    return call("struct_extract", args[0], text(constant(node, 1)))
+def _field(node: Node, args: Args) -> Sql:
+    return call("struct_extract", args[0], Text(constant(node, 1)))
 
 
-def _list(node: Node, args: Args) -> exp.Expression:
-    return exp.Array(expressions=list(args))
+def _list(node: Node, args: Args) -> Sql:
+    return Array(tuple(args))
 
 
-def _struct(node: Node, args: Args) -> exp.Expression:
+def _struct(node: Node, args: Args) -> Sql:
     names = [constant(node, position) for position in range(0, len(args), 2)]
-    pairs = zip(names, args[1::2], strict=True)
-    return exp.Struct(expressions=[exp.PropertyEQ(this=identifier(name), expression=value) for name, value in pairs])
+    return Struct(tuple(zip(names, args[1::2], strict=True)))
 
 
 # --- casts -----------------------------------------------------------------------------------
 
 
-def convert(value: exp.Expression, source: Type, target: Type, *, tolerant: bool) -> exp.Expression:
+def convert(value: Sql, source: Type, target: Type, *, tolerant: bool) -> Sql:
     """A cast by the language's rules: a fraction is cut off on the way to int, a zone is UTC."""
     to = try_cast if tolerant else cast
     match source.kind, target.kind:
@@ -125,63 +132,55 @@ def convert(value: exp.Expression, source: Type, target: Type, *, tolerant: bool
 
 
 _NO_INT = "not a whole number: "
-_SMALL = 20  # nodes of an expression that may be written twice
+_SMALL = 200  # characters of an expression that may be written twice
 
 
-def _marked_unless_whole(value: exp.Expression) -> exp.Expression:
+def _marked_unless_whole(value: Sql) -> Sql:
     """DuckDB reads `3.7`, `1e3`, `0x10` and `1_000` as whole numbers, the language does not: such a text gets words
     before it, so that the cast refuses it."""
-    if sum(1 for _ in value.walk()) > _SMALL:  # four times slower, but names the value once
-        return call("regexp_replace", value, text(r"(?s)^(.*[^0-9+\s-].*)$"), text(_NO_INT + r"\1"))
-    whole = call("regexp_full_match", value.copy(), text(r"\s*[+-]?[0-9]+\s*"))
-    return when(whole, value, exp.DPipe(this=text(_NO_INT), expression=wrap(value.copy())))
+    if len(str(value)) > _SMALL:  # four times slower, but names the value once
+        return call("regexp_replace", value, Text(r"(?s)^(.*[^0-9+\s-].*)$"), Text(_NO_INT + r"\1"))
+    whole = call("regexp_full_match", value, Text(r"\s*[+-]?[0-9]+\s*"))
+    return when(whole, value, binary("||", Text(_NO_INT), value))
 
 
-def _to_bool(value: exp.Expression, *, tolerant: bool) -> exp.Expression:
+def _to_bool(value: Sql, *, tolerant: bool) -> Sql:
     """`true` and `false` in any case; DuckDB would read `t`, `yes` and `1`, too."""
-    known = [exp.If(this=text(word), true=exp.Boolean(this=word == "true")) for word in ("true", "false")]
-    refusal = cast(exp.DPipe(this=text("not true or false: "), expression=wrap(value.copy())), types.BOOL)
-    return exp.Case(this=call("lower", value), ifs=known, default=None if tolerant else refusal)
+    known = ((Text("true"), TRUE), (Text("false"), FALSE))
+    refusal = cast(binary("||", Text("not true or false: "), value), types.BOOL)
+    return Case(known, None if tolerant else refusal, subject=call("lower", value))
 
 
-def _cast(node: Node, args: Args) -> exp.Expression:
+def _cast(node: Node, args: Args) -> Sql:
     return convert(args[0], argument_type(node, 0), node.type, tolerant=False)
 
 
-def _try_cast(node: Node, args: Args) -> exp.Expression:
+def _try_cast(node: Node, args: Args) -> Sql:
     return convert(args[0], argument_type(node, 0), node.type, tolerant=True)
 
 
-def _in_utc(value: exp.Expression) -> exp.Expression:
+def _in_utc(value: Sql) -> Sql:
     """A timestamptz as UTC's clock shows it, and a timestamp as the moment when UTC's clock shows it."""
-    return call("timezone", text("UTC"), value)
+    return call("timezone", Text("UTC"), value)
 
 
 # --- text ------------------------------------------------------------------------------------
 
 
-def _join(node: Node, args: Args) -> exp.Expression:
-    """`concat` with null is null, so `||` and not DuckDB's `concat`, which skips nulls."""
-    result = wrap(args[0])
-    for arg in args[1:]:
-        result = exp.DPipe(this=result, expression=wrap(arg))
-    return result
-
-
-def _count_of(node: Node, args: Args, position: int) -> exp.Expression:
+def _count_of(node: Node, args: Args, position: int) -> Sql:
     """A number of characters: not below 0. Null stays null, which DuckDB's `greatest` would not do."""
     given, value = node.args[position], args[position]
     if isinstance(given, Const) and given.value is not None:
-        return number(max(0, given.value))
-    return when(binary(exp.LT, value.copy(), number(0)), number(0), value)
+        return Number(max(0, given.value))
+    return when(binary("<", value, Number(0)), Number(0), value)
 
 
-def _substr(node: Node, args: Args) -> exp.Expression:
+def _substr(node: Node, args: Args) -> Sql:
     given, start = node.args[1], args[1]
     if isinstance(given, Const) and given.value is not None:
-        start = number(given.value or 1)
+        start = Number(given.value or 1)
     else:
-        start = when(binary(exp.EQ, start.copy(), number(0)), number(1), start)
+        start = when(binary("=", start, Number(0)), Number(1), start)
     rest = [_count_of(node, args, 2)] if len(args) > 2 else []
     return call("substr", args[0], start, *rest)
 
@@ -191,155 +190,147 @@ def _end(name: str) -> Spelling:
 
 
 def _pad(name: str) -> Spelling:
-    def spell(node: Node, args: Args) -> exp.Expression:
-        fill = args[2] if len(args) > 2 else text(" ")
-        length = exp.Cast(this=_count_of(node, args, 1), to=exp.DataType.build("INT"))
+    def spell(node: Node, args: Args) -> Sql:
+        fill = args[2] if len(args) > 2 else Text(" ")
+        length = Cast(_count_of(node, args, 1), "INTEGER")
         return call(name, args[0], length, fill)
 
     return spell
 
 
-def _reverse(node: Node, args: Args) -> exp.Expression:
+def _reverse(node: Node, args: Args) -> Sql:
     """By characters: DuckDB's own `reverse` keeps clusters together."""
-    return call("array_to_string", call("list_reverse", call("regexp_extract_all", args[0], text("(?s)."))), text(""))
+    return call("array_to_string", call("list_reverse", call("regexp_extract_all", args[0], Text("(?s)."))), Text(""))
 
 
-def _regex_extract(node: Node, args: Args) -> exp.Expression:
+def _regex_extract(node: Node, args: Args) -> Sql:
     """The match or the group; null where nothing matches (DuckDB gives the empty text)."""
-    group = [exp.Literal.number(constant(node, 2))] if len(args) > 2 else []
-    return call("list_extract", call("regexp_extract_all", args[0], args[1], *group), number(1))
+    group = [Number(int(constant(node, 2)))] if len(args) > 2 else []
+    return call("list_extract", call("regexp_extract_all", args[0], args[1], *group), Number(1))
 
 
-def _regex_replace(node: Node, args: Args) -> exp.Expression:
-    return call("regexp_replace", *args, text("g"))
+def _regex_replace(node: Node, args: Args) -> Sql:
+    return call("regexp_replace", *args, Text("g"))
 
 
 # --- time ------------------------------------------------------------------------------------
 
 
-def _clock(node: Node, args: Args, position: int = 0) -> exp.Expression:
+def _clock(node: Node, args: Args, position: int = 0) -> Sql:
     """A moment whose parts can be read whatever time zone the connection has."""
     value = args[position]
     return _in_utc(value) if argument_type(node, position).kind is Kind.TIMESTAMPTZ else value
 
 
 def _part(name: str) -> Spelling:
-    return lambda node, args: call("date_part", text(name), _clock(node, args))
+    return lambda node, args: call("date_part", Text(name), _clock(node, args))
 
 
-def _trunc(node: Node, args: Args) -> exp.Expression:
+def _trunc(node: Node, args: Args) -> Sql:
     start = call("date_trunc", args[1], _clock(node, args))
     return _in_utc(start) if node.type.kind is Kind.TIMESTAMPTZ else start
 
 
-def _days_between(node: Node, args: Args) -> exp.Expression:
+def _days_between(node: Node, args: Args) -> Sql:
     """Midnights between the two."""
-    return call("date_diff", text("day"), _clock(node, args), _clock(node, args, 1))
+    return call("date_diff", Text("day"), _clock(node, args), _clock(node, args, 1))
 
 
-def _units_between(node: Node, args: Args) -> exp.Expression:
+def _units_between(node: Node, args: Args) -> Sql:
     """Whole units that have passed from the first to the second, cut off towards zero."""
-    passed = binary(exp.Sub, call("epoch_us", args[1]), call("epoch_us", args[0]))
-    return binary(exp.IntDiv, passed, number(_MICROSECONDS[node.function]))
+    passed = binary("-", call("epoch_us", args[1]), call("epoch_us", args[0]))
+    return binary("//", passed, Number(_MICROSECONDS[node.function]))
 
 
-def _format_date(node: Node, args: Args) -> exp.Expression:
+def _format_date(node: Node, args: Args) -> Sql:
     return call("strftime", _clock(node, args), args[1])
 
 
-def _parse_date(node: Node, args: Args) -> exp.Expression:
+def _parse_date(node: Node, args: Args) -> Sql:
     return call("strptime", args[0], args[1])
 
 
-def _at_zone(node: Node, args: Args) -> exp.Expression:
+def _at_zone(node: Node, args: Args) -> Sql:
     return call("timezone", args[1], args[0])
 
 
-def _epoch(node: Node, args: Args) -> exp.Expression:
+def _epoch(node: Node, args: Args) -> Sql:
     """Cut to the second first: half a second before 1970 is in second -1."""
-    return call("epoch", call("date_trunc", text("second"), _clock(node, args)))
+    return call("epoch", call("date_trunc", Text("second"), _clock(node, args)))
 
 
 # --- hashes, lists ---------------------------------------------------------------------------
 
 
-def _hash64(node: Node, args: Args) -> exp.Expression:
+def _hash64(node: Node, args: Args) -> Sql:
     """The first 8 bytes of the text's MD5 as a signed number: the same on every engine."""
-    digits = call("substr", call("md5", args[0]), number(1), number(16))
-    value = exp.Cast(
-        this=exp.DPipe(this=text("0x"), expression=digits), to=exp.DataType.build("UBIGINT", dialect="duckdb")
-    )
-    wide = exp.Cast(this=value, to=exp.DataType.build("HUGEINT", dialect="duckdb"))
+    digits = call("substr", call("md5", args[0]), Number(1), Number(16))
+    wide = Cast(Cast(binary("||", Text("0x"), digits), "UBIGINT"), "HUGEINT")
     # (v + 2**63) % 2**64 - 2**63 without naming the value twice.
-    shifted = binary(exp.Mod, binary(exp.Add, wide, arithmetic.huge(2**63)), arithmetic.huge(2**64))
-    return binary(exp.Sub, shifted, arithmetic.huge(2**63))
+    shifted = binary("%", binary("+", wide, arithmetic.huge(2**63)), arithmetic.huge(2**64))
+    return binary("-", shifted, arithmetic.huge(2**63))
 
 
 # --- aggregates ------------------------------------------------------------------------------
 
 
-def _count(node: Node, args: Args) -> exp.Expression:
-    return exp.Count(this=args[0] if args else exp.Star())
+def _count(node: Node, args: Args) -> Sql:
+    return Call("count", tuple(args) or (STAR,))
 
 
-def _count_distinct(node: Node, args: Args) -> exp.Expression:
-    return exp.Count(this=exp.Distinct(expressions=list(args)))
+def _count_distinct(node: Node, args: Args) -> Sql:
+    return Call("count", tuple(args), distinct=True)
 
 
-def _mean(node: Node, args: Args) -> exp.Expression:
+def _mean(node: Node, args: Args) -> Sql:
     """Of ints and decimals DuckDB takes the exact sum: closer, and cheaper, than that of doubles."""
     given, value = node.args[0], args[0]
-    if isinstance(given, Apply) and given.function == "cast" and isinstance(value, exp.Cast):
+    if isinstance(given, Apply) and given.function == "cast" and isinstance(value, Cast):
         exact = given.args[0].type.kind in (Kind.INT, Kind.DECIMAL)
-        return call("avg", value.this if exact else value)
+        return call("avg", value.value if exact else value)
     return call("avg", value)
 
 
-def _quantile(node: Node, args: Args) -> exp.Expression:
+def _quantile(node: Node, args: Args) -> Sql:
     """Between two values in proportion."""
-    share = args[1] if len(args) > 1 else exp.Literal.number("0.5")
+    share = args[1] if len(args) > 1 else Raw("0.5")
     return call("quantile_cont", args[0], share)
-
-
-def _where_there(value: exp.Expression, tested: exp.Expression) -> exp.Expression:
-    return exp.Filter(this=value, expression=exp.Where(this=is_there(tested.copy())))
 
 
 def _pick(name: str) -> Spelling:
     """`first` and `last` skip nulls, as every aggregate does."""
 
-    def spell(node: Node, args: Args) -> exp.Expression:
+    def spell(node: Node, args: Args) -> Sql:
         if isinstance(node, WindowCall):
-            chosen = exp.FirstValue if name == "first" else exp.LastValue
-            return exp.IgnoreNulls(this=chosen(this=args[0]))
-        return _where_there(call(name, args[0]), args[0])
+            return Call(f"{name}_value", tuple(args), ignores_nulls=True)
+        return Call(name, tuple(args), where=is_there(args[0]))
 
     return spell
 
 
-def _list_agg(node: Node, args: Args) -> exp.Expression:
-    return _where_there(call("list", args[0]), args[0])
+def _list_agg(node: Node, args: Args) -> Sql:
+    return Call("list", tuple(args), where=is_there(args[0]))
 
 
 DUCKDB: dict[str, Spelling] = {
     # operators
-    "add": arithmetic.sum_of(exp.Add),
-    "subtract": arithmetic.sum_of(exp.Sub),
+    "add": arithmetic.sum_of("+"),
+    "subtract": arithmetic.sum_of("-"),
     "multiply": arithmetic.multiply,
     "divide": arithmetic.divide,
     "div": arithmetic.whole_divide,
     "mod": arithmetic.mod,
     "negate": arithmetic.negate,
-    "eq": operator(exp.EQ),
-    "ne": operator(exp.NEQ),
-    "lt": operator(exp.LT),
-    "le": operator(exp.LTE),
-    "gt": operator(exp.GT),
-    "ge": operator(exp.GTE),
-    "and": _connect(exp.And),
-    "or": _connect(exp.Or),
-    "not": lambda node, args: exp.Not(this=wrap(args[0])),
-    "is_null": lambda node, args: is_null(args[0]),
+    "eq": operator("="),
+    "ne": operator("<>"),
+    "lt": operator("<"),
+    "le": operator("<="),
+    "gt": operator(">"),
+    "ge": operator(">="),
+    "and": connect("AND"),
+    "or": connect("OR"),
+    "not": lambda node, args: Not(args[0]),
+    "is_null": lambda node, args: IsNull(args[0]),
     "in": _in,
     "between": _between,
     "case": _case,
@@ -368,7 +359,7 @@ DUCKDB: dict[str, Spelling] = {
     "starts_with": named("starts_with"),
     "ends_with": named("ends_with"),
     "split_part": named("split_part"),
-    "concat": _join,
+    "concat": connect("||"),
     "pad_left": _pad("lpad"),
     "pad_right": _pad("rpad"),
     "reverse": _reverse,
@@ -450,6 +441,6 @@ EXACT = frozenset({
 })  # fmt: skip
 
 # What is done to a result that stands outside of its window: DuckDB says NaN where there is no correlation.
-AFTER: dict[str, Callable[[exp.Expression], exp.Expression]] = {
-    "corr": lambda value: call("nullif", value, cast(text("nan"), types.DOUBLE)),
+AFTER: dict[str, Callable[[Sql], Sql]] = {
+    "corr": lambda value: call("nullif", value, cast(Text("nan"), types.DOUBLE)),
 }

@@ -6,8 +6,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from sqlglot import exp
-
+from apps.engine.sql import FALSE, NULL, TRUE, Array, Call, Cast, Name, Number, Sql, Struct, Text
 from apps.language import types
 from apps.language.types import Kind, Type
 
@@ -42,34 +41,23 @@ _FROM_DUCKDB = {
 
 
 @lru_cache(maxsize=512)
-def sql_type(type_: Type) -> exp.DataType:
-    """The type as a node. Shared between trees, so callers copy it: `cast` does."""
+def sql_type(type_: Type) -> str:
+    """The type in DuckDB's spelling."""
     match type_.kind:
         case Kind.DECIMAL:
-            parameters = [
-                exp.DataTypeParam(this=exp.Literal.number(number)) for number in (type_.precision, type_.scale)
-            ]
-            return exp.DataType(this=exp.DataType.Type.DECIMAL, expressions=parameters)
+            return f"DECIMAL({type_.precision}, {type_.scale})"
         case Kind.LIST:
             assert type_.item is not None
-            return exp.DataType(this=exp.DataType.Type.ARRAY, expressions=[sql_type(type_.item).copy()], nested=True)
+            return f"{sql_type(type_.item)}[]"
         case Kind.STRUCT:
-            fields = [exp.ColumnDef(this=identifier(name), kind=sql_type(field).copy()) for name, field in type_.fields]
-            return exp.DataType(this=exp.DataType.Type.STRUCT, expressions=fields, nested=True)
+            return "STRUCT(" + ", ".join(f"{Name(name)} {sql_type(field)}" for name, field in type_.fields) + ")"
         case kind:
-            return exp.DataType(this=exp.DataType.Type[_PLAIN[kind]])
+            return _PLAIN[kind]
 
 
-def identifier(name: str) -> exp.Identifier:
-    """A name that is quoted whatever it holds."""
-    return exp.Identifier(this=name, quoted=True)
-
-
-def cast(value: exp.Expression, type_: Type) -> exp.Expression:
+def cast(value: Sql, type_: Type) -> Sql:
     """The value in the type, unless the type is not known: `null` and `[]` fit every type."""
-    if _is_open(type_):
-        return value
-    return exp.Cast(this=value, to=sql_type(type_).copy())
+    return value if _is_open(type_) else Cast(value, sql_type(type_))
 
 
 def _is_open(type_: Type) -> bool:
@@ -78,55 +66,42 @@ def _is_open(type_: Type) -> bool:
     return type_.kind is Kind.NULL or any(_is_open(field) for _, field in type_.fields)
 
 
-def try_cast(value: exp.Expression, type_: Type) -> exp.Expression:
-    return exp.TryCast(this=value, to=sql_type(type_).copy())
+def try_cast(value: Sql, type_: Type) -> Sql:
+    return Cast(value, sql_type(type_), tolerant=True)
 
 
-def text(value: str) -> exp.Expression:
-    return exp.Literal.string(value)
-
-
-def number(value: int) -> exp.Expression:
-    """A bare whole number, for places where the type does not matter."""
-    literal = exp.Literal.number(abs(value))
-    return exp.Paren(this=exp.Neg(this=literal)) if value < 0 else literal
-
-
-def literal(value: Any, type_: Type) -> exp.Expression:
+def literal(value: Any, type_: Type) -> Sql:
     """A typed literal: nothing of the value is ever read as SQL.
 
     Without the cast a small number would be 32 bits wide in DuckDB and overflow early.
     """
     if value is None:
-        return cast(exp.Null(), type_)
+        return cast(NULL, type_)
     match type_.kind:
         case Kind.BOOL:
-            return exp.Boolean(this=bool(value))
+            return TRUE if value else FALSE
         case Kind.INT:
-            return cast(number(int(value)), type_)
+            return cast(Number(int(value)), type_)
         case Kind.TEXT:
-            return text(str(value))
+            return Text(str(value))
         case Kind.LIST:
             assert type_.item is not None
             item = type_.item
-            return cast(exp.Array(expressions=[literal(each, item) for each in value]), type_)
+            return cast(Array(tuple(literal(each, item) for each in value)), type_)
         case Kind.STRUCT:
             values = value if isinstance(value, dict) else dict(value)
-            pairs = [
-                exp.PropertyEQ(this=identifier(name), expression=literal(values.get(name), field))
-                for name, field in type_.fields
-            ]
-            return cast(exp.Struct(expressions=pairs), type_)
+            fields = tuple((name, literal(values.get(name), field)) for name, field in type_.fields)
+            return cast(Struct(fields), type_)
         case Kind.DURATION:
             return microseconds(value)
         case _:
-            return cast(text(_written(value)), type_)
+            return cast(Text(_written(value)), type_)
 
 
-def microseconds(value: timedelta) -> exp.Expression:
+def microseconds(value: timedelta) -> Sql:
     """A duration as exact microseconds: a day is 24 hours, whatever the calendar says."""
     total = (value.days * 86_400 + value.seconds) * 1_000_000 + value.microseconds
-    return exp.Anonymous(this="to_microseconds", expressions=[cast(number(total), types.INT)])
+    return Call("to_microseconds", (cast(Number(total), types.INT),))
 
 
 def _written(value: Any) -> str:
