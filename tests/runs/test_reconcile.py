@@ -129,7 +129,12 @@ def test_one_whose_process_said_failed_after_publishing_has_succeeded(lost, work
     run = lost("rename 1 is done")
     Run.objects.filter(pk=run.pk).update(state="queued", lease_expires_at=None, attempt=0)
     failed = RunOutcome("failed", 0.1, {"code": "E599", "message": "x", "hint": "", "line": None, "column": None})
-    monkeypatch.setattr(executor._Attempt, "_work", lambda self: failed)
+
+    def work(self):
+        self.may_have_published = True
+        return failed
+
+    monkeypatch.setattr(executor._Attempt, "_work", work)
     done = executor.execute(run.pk)
     assert (done.state, done.outputs.count()) == ("succeeded", 1)
 
