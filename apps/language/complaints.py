@@ -68,6 +68,11 @@ _AFTER: list[tuple[str, str, str]] = [
     (r"WITH NAME$", "expected `=` after the parameter's name", ""),
     (r"(GIVEN|THEN)$", "expected the name of a source or a step after `{0}`", ""),
     (r"COLUMNS COLON$", "expected `{{` after `columns:`", "write `columns: {{ id: int, name: text }}`"),
+    (
+        r"COLUMNS COLON LBRACE(?: \S+)*? (?:name|NAME|QUOTED)$",
+        "expected `:` and a type after `{name}`",
+        "write `{name}: int`",
+    ),
     (r"(?:LBRACE|COMMA) NAME$", "expected `:` after `{name}`", "write `{name}: value`"),
     (r"(?:LEFT|INNER|FULL|SEMI|ANTI|CROSS|ASOF)$", "expected `join`", ""),
     (r"(JOIN|LOOKUP)$", "expected the name of a source or a step after `{0}`", ""),
@@ -307,7 +312,8 @@ def _after(stop: _Stop) -> Diagnostic | None:
         if not found:
             continue
         words = [each.lower() for each in found.groups() if each]
-        name = str(stop.last) if isinstance(stop.last, Token) else ""
+        last = stop.last if isinstance(stop.last, Token) else next(iter(getattr(stop.last, "children", [])), "")
+        name = str(last)
         message, hint = message.format(*words, name=name), hint.format(*words, name=name)
         if stop.word and "ROW" not in stop.expected:
             return stop.diagnostic("E106", f"{message}, found `{_short(stop.word)}`", hint)
@@ -332,6 +338,32 @@ def _listing(stop: _Stop) -> Diagnostic:
 
 def _short(word: str) -> str:
     return word if len(word) <= 40 else word[:40] + "…"
+
+
+TYPES = (
+    "bool", "int", "double", "text", "date", "time", "timestamp", "timestamptz", "duration", "json", "decimal", "list", "struct",
+)  # fmt: skip
+FOREIGN_TYPES = {
+    "integer": "int", "bigint": "int", "long": "int", "string": "text", "str": "text", "varchar": "text", "char": "text",
+    "float": "double", "real": "double", "boolean": "bool", "numeric": "decimal(12, 2)", "number": "decimal(12, 2)",
+    "datetime": "timestamp", "interval": "duration", "array": "list(text)", "map": "struct(a: int)",
+}  # fmt: skip
+
+
+def type_hint(name: str) -> str:
+    """What was meant by a type that is none, or that is not written as it must be."""
+    match name:
+        case "decimal":
+            return "write `decimal(12, 2)`: digits in all (at most 38), and digits after the point"
+        case "list":
+            return "write `list(text)`"
+        case "struct":
+            return "write `struct(name: text, amount: int)`"
+    if name in TYPES:
+        return f"write `{name}` alone"
+    known = FOREIGN_TYPES.get(name.lower())
+    found = f"did you mean `{known}`?" if known else similar(name, TYPES)
+    return found or f"types are: {', '.join(TYPES[:-3])}, decimal(p, s), list(type), struct(name: type, …)"
 
 
 def similar(word: str, choices: "tuple[str, ...] | list[str]") -> str:

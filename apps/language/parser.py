@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lark
-from lark import Lark
+from lark import Lark, Token
 from lark.exceptions import UnexpectedInput
 
 from apps.language import pieces
@@ -70,6 +70,14 @@ def _whole(text: str) -> tuple[t.FlowFile | None, list[Diagnostic]] | None:
 def _defined(node: t.Statement) -> tuple[str, str] | None:
     word = {t.Param: "param", t.Source: "source", t.Function: "fn", t.Step: "step"}.get(type(node))
     return (word, node.name) if word and isinstance(node, t.Param | t.Source | t.Function | t.Step) else None
+
+
+def tokens(text: str) -> list[Token]:
+    """The tokens of a text that parses, as `parse` sees them: a word is a keyword or a name by where it stands."""
+    reading = _lark().parse_interactive(normalise(text), start="flow")
+    found = list(reading.iter_parse())
+    reading.feed_eof()
+    return found
 
 
 # --- one statement after the other ---------------------------------------------------------
@@ -202,6 +210,16 @@ def _place(text: str, at: int) -> Span:
 # --- lark ----------------------------------------------------------------------------------
 
 
+class _WholeWords:
+    """Lets lark's lexer see a name everywhere: without it `wherea` would be read as `where a` where no name can stand."""
+
+    always_accept = ("NAME",)
+
+    @staticmethod
+    def process(stream: Iterable[Token]) -> Iterable[Token]:
+        return stream
+
+
 @cache
 def _lark() -> Lark:
     """The parser, from lark's cache where it can be kept. A cache that cannot be read or written costs half a second."""
@@ -213,7 +231,7 @@ def _lark() -> Lark:
         "maybe_placeholders": True,
     }
     digest = hashlib.sha256(f"{lark.__version__}{grammar}".encode()).hexdigest()[:16]
-    return Lark(grammar, **options, cache=_cache_file(digest))
+    return Lark(grammar, **options, postlex=_WholeWords(), cache=_cache_file(digest))
 
 
 def _cache_file(digest: str) -> Any:
