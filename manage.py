@@ -11,7 +11,7 @@ def main() -> None:
         from apps.engine import cli
 
         if cli.is_file_command(sys.argv[2:]):
-            sys.exit(cli.main(sys.argv[2:]))
+            cli.leave(cli.main(sys.argv[2:]))
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -14,6 +14,7 @@ the parent, the last of them `done`; a `sniff` is answered with {"kind": "schema
 
 import base64
 import gc
+import importlib
 import json
 import os
 import pickle
@@ -35,8 +36,11 @@ __all__ = ["KEPT_VARIABLES", "isolate", "limit", "live"]
 def live(orders: int, events: int) -> NoReturn:
     """From the first order to the end of the process: with status 0, whatever the outcome is, for that is an event."""
     gc.disable()  # nothing of what is imported becomes garbage
-    from apps.engine import run  # before the first order is there: the parent reads its arguments meanwhile
+    # Before the first order is there: the parent reads its arguments and makes the plan meanwhile.
+    importlib.import_module("sqlglot.dialects.duckdb")
+    from apps.engine import run
 
+    gc.freeze()
     gc.enable()
     with os.fdopen(orders, encoding="utf-8") as lines, os.fdopen(events, "w", encoding="utf-8") as told:
 

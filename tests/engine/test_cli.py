@@ -341,6 +341,15 @@ def test_graph_draws_in_each_form(folder: Path, form: str, start: str) -> None:
     assert done.stderr == ""
 
 
+def test_a_reader_that_has_had_enough_is_no_error(folder: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [*MANAGE, "graph", str(folder / "flows/totals.flow")]
+    done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # --- wrong use -------------------------------------------------------------------------------------------
 
 
