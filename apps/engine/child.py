@@ -14,7 +14,6 @@ the parent, the last of them `done`; a `sniff` is answered with {"kind": "schema
 
 import base64
 import gc
-import importlib
 import json
 import os
 import pickle
@@ -36,9 +35,7 @@ __all__ = ["KEPT_VARIABLES", "isolate", "limit", "live"]
 def live(orders: int, events: int) -> NoReturn:
     """From the first order to the end of the process: with status 0, whatever the outcome is, for that is an event."""
     gc.disable()  # nothing of what is imported becomes garbage
-    # Before the first order is there: the parent reads its arguments and makes the plan meanwhile.
-    importlib.import_module("sqlglot.dialects.duckdb")
-    from apps.engine import run
+    from apps.engine import run  # before the first order is there: the parent reads its arguments meanwhile
 
     gc.freeze()
     gc.enable()
