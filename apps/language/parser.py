@@ -21,7 +21,7 @@ from apps.language.complaints import complain, next_statement
 from apps.language.depth import DEEPEST, too_deep
 from apps.language.diagnostics import Diagnostic, Span
 from apps.language.pieces import Piece
-from apps.language.source import LARGEST_BYTES, normalise, too_large
+from apps.language.source import LARGEST_BYTES, no_text, normalise, place_of, too_large
 
 GRAMMAR = Path(__file__).with_name("grammar.lark")
 STARTS = ["flow", "header", "statement", "operation", "rule", "option", "clause"]
@@ -188,23 +188,17 @@ def _read_part(part: Piece, start: str) -> Iterable[Diagnostic]:
 
 def _unreadable(text: str) -> Diagnostic | None:
     """What must be refused before it is parsed, since it would only take time."""
-    if "\0" in text:
-        at = text.index("\0")
-        return Diagnostic("E003", "a NUL character does not belong into a flow", _place(text, at), "remove it")
+    if wrong := no_text(text):
+        return wrong
     depth = 0
     for found in re.finditer(r"[(\[{}\])]", pieces.bare(text)):
         depth = max(0, depth + (1 if found[0] in "([{" else -1))
         if depth > DEEPEST:
             message = f"brackets stand more than {DEEPEST} deep in each other"
             return Diagnostic(
-                "E103", message, _place(text, found.start()), "derive a column for an inner part and use it"
+                "E103", message, place_of(text, found.start()), "derive a column for an inner part and use it"
             )
     return None
-
-
-def _place(text: str, at: int) -> Span:
-    line, column = text.count("\n", 0, at) + 1, at - (text.rfind("\n", 0, at) + 1) + 1
-    return Span(line, column, line, column + 1, at, at + 1)
 
 
 # --- lark ----------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from apps.language import tree as t
 from apps.language.checker import check, no_schemas
 from apps.language.formatter import format_text
 from apps.language.parser import GRAMMAR, STARTS, parse
-from apps.language.source import decode
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = Path(__file__).with_name("syntax")
@@ -267,18 +266,6 @@ def test_a_folder_that_others_could_write_is_not_trusted(tmp_path: Path) -> None
 def test_brackets_in_cells_are_data() -> None:
     rows = "\n".join("    | :( |" for _ in range(500))
     assert parse(f'flow f\ntest "t" {{\n  given s\n    | a |\n{rows}\n}}\n').diagnostics == []
-
-
-def test_bytes_that_are_no_text_are_said_with_their_place() -> None:
-    text, diagnostics = decode("flow f\n# gr\xfc\xdfe".encode("latin-1"), "x.flow")
-    assert text == ""
-    assert [(each.code, each.span.line, each.span.column) for each in diagnostics] == [("E001", 2, 5)]
-
-
-def test_a_byte_order_mark_and_windows_line_ends_do_not_matter() -> None:
-    text, diagnostics = decode(b"\xef\xbb\xbfflow f\r\nstep x = s\r\n")
-    assert diagnostics == []
-    assert parse(text).tree == parse("flow f\nstep x = s\n").tree
 
 
 @settings(deadline=None)
