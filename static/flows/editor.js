@@ -178,22 +178,24 @@ addEventListener("beforeunload", (event) => {
   if (isUnsaved()) event.preventDefault();
 });
 
-form.addEventListener("submit", () => {
+let leaving = false; // saving twice at once would be a conflict with oneself
+
+form.addEventListener("submit", (event) => {
+  if (leaving) return event.preventDefault();
+  leaving = true;
   area.value = editor.getValue();
   saved = area.value; // leaving is what one asked for; the draft stays until the next page knows it was saved
 });
 
-editor.commands.addCommand({ name: "save", bindKey: { win: "Ctrl-S", mac: "Command-S" }, exec: save });
-addEventListener("keydown", (event) => {
-  if ((event.ctrlKey || event.metaKey) && event.key === "s") {
-    event.preventDefault();
-    save();
-  }
+addEventListener("pageshow", () => {
+  leaving = false; // back from where saving led
 });
 
-function save() {
-  if (!area.readOnly) form.requestSubmit(document.getElementById("save"));
-}
+addEventListener("keydown", (event) => {
+  if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "s") return;
+  event.preventDefault();
+  if (!event.repeat && !leaving) form.requestSubmit(document.getElementById("save"));
+});
 
 document.getElementById("format").addEventListener("click", async (event) => {
   event.preventDefault();
