@@ -205,7 +205,9 @@ def _say(run: Run, version: FlowVersion, *, quiet: bool) -> None:
 def push_files(options: dict[str, Any]) -> int:
     """Save each file; one that is refused does not keep the others from being saved."""
     by = for_command(options["account"])
-    found = [_push(by, path, options["note"], quiet=options["json"]) for path in cli_commands.flow_files(options["files"])]
+    found = [
+        _push(by, path, options["note"], quiet=options["json"]) for path in cli_commands.flow_files(options["files"])
+    ]
     if options["json"]:
         _print_json({"version": 1, "files": found})
     return cli.WELL if all(each["ok"] for each in found) else cli.BAD
