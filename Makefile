@@ -1,6 +1,6 @@
 # Each target makes what it needs; all of them can be run again at any time.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test kills lint format
+.PHONY: help setup run test kills bench lint format
 
 PYTHON := .venv/bin/python
 STAMP := .venv/.synced
@@ -21,6 +21,11 @@ test: setup  ## run the tests (ARGS=… goes to pytest)
 
 kills: setup  ## the long form of the kill tests: 20 deaths of each part (KILLS=… for more)
 	@KILLS=$${KILLS:-20} $(PYTHON) -m pytest tests/stack/test_kills.py -s $(ARGS)
+
+bench: setup  ## the figures of speed, as ratios against named peers; 1 when one is above its limit
+	@$(PYTHON) -m tests.bench.bench_flow --assert
+	@$(PYTHON) -m tests.bench.bench_compile data/bench/tpch-sf1-parquet
+	@$(PYTHON) -m tests.bench.bench_runs
 
 lint: setup  ## check style, types, floors and that migrations are complete
 	@sh .make/lint.sh

@@ -1,7 +1,6 @@
 """Compiled flows against the same work hand-written in DuckDB, over TPC-H scale factor 1, warm, in one process.
 
-    .venv/bin/tpchgen-cli parquet -s 1 --output-dir /tmp/tpch
-    .venv/bin/python -m tests.bench.bench_compile /tmp/tpch
+    .venv/bin/python -m tests.bench.bench_compile data/bench/tpch-sf1-parquet   # where bench_flow has put the tables
 
 Each flow runs as the runtime runs it: profiled, one statement, written to parquet. The two sides take turns, so that
 a busy machine slows both; the ratios are of the fastest and of the median run. Peak memory is of a process of its own.
