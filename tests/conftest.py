@@ -1,6 +1,5 @@
 """What every room's tests share."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +14,6 @@ from django.core.management.color import no_style
 from django.db import connections
 from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis
-
-# The browser's driver keeps an event loop in the tests' main thread, so Django would refuse its database there.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 # A busy machine is not a mistake.
 hypothesis.register_profile("patient", deadline=None)

@@ -20,10 +20,16 @@ def find_chromium() -> str:
     return named or next((path for name in NAMES if (path := shutil.which(name))), "")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """All tests of this folder need a browser. Without one they are skipped, but in CI that is a failure."""
+    """All tests of this folder need a browser. Without one they are skipped, but in CI that is a failure.
+
+    They come last: once it has begun, the browser's driver keeps an event loop in the tests' thread, in which others
+    could not run one of their own.
+    """
     here = Path(__file__).parent
     ours = [item for item in items if here in Path(item.path).parents]
+    items.sort(key=lambda item: item in ours)
     for item in ours:
         item.add_marker(pytest.mark.browser)
         if not find_chromium() and not os.environ.get("CI"):
