@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from apps.engine.errors import PathRefused
@@ -43,16 +44,36 @@ def inside(workspace: Path, path: str) -> Path:
 def expand(workspace: Path, pattern: str) -> list[Path]:
     """The files that a flow's pattern (`*`, `?`, `[a-z]`, `**`) names, sorted; a plain path gives itself.
 
-    Hidden files are not matched. The result may be given to DuckDB as it is: a path that exists is taken as itself,
-    also if its name looks like a pattern. Raises PathRefused if the pattern or any match leaves the workspace: a file
-    that must not be read is an error, not a gap in the data.
+    Hidden files are not matched, and `**` does not go through symlinks, which may lead in circles. Raises PathRefused
+    if the pattern or any match leaves the workspace: a file that must not be read is an error, not a gap in the data.
     """
     full = inside(workspace, pattern)
     if full.is_file() or not has_glob(pattern):
         return [full] if full.is_file() else []
     home = root(workspace)
-    names = sorted(glob.glob(pattern, root_dir=home, recursive=True))
+    names = sorted(_below(home, pattern) if "**" in pattern.split("/") else glob.glob(pattern, root_dir=home))
     return [found for name in names if (found := inside(workspace, name)).is_file()]
+
+
+def _below(home: Path, pattern: str) -> list[str]:
+    """The files that a pattern with `**` names."""
+    before, _, after = pattern.partition("**")
+    starts = [Path(name) for name in glob.glob(before.rstrip("/"), root_dir=home)] if before else [Path()]
+    found = []
+    for start in starts:
+        for folder, folders, files in os.walk(home / start):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in files:
+                path = Path(folder, name).relative_to(home)
+                if not name.startswith(".") and _ends_with(path.relative_to(start).parts, after.strip("/")):
+                    found.append(path.as_posix())
+    return found
+
+
+def _ends_with(parts: tuple[str, ...], rest: str) -> bool:
+    """Whether the last parts of a path are what stands behind the `**`; a second one in there is as good as none."""
+    wanted = [part for part in rest.split("/") if part not in ("", "**")]
+    return len(wanted) <= len(parts) and all(map(fnmatchcase, parts[len(parts) - len(wanted) :], wanted))
 
 
 def has_glob(path: str) -> bool:
