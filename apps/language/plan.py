@@ -7,6 +7,7 @@ Dataclasses are immutable, compare by value, and carry the span of the text they
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from typing import Literal as Choice
 
@@ -255,7 +256,7 @@ class Check:
     test: Expression | None
     columns: tuple[str, ...]
     severity: Choice["fail", "warn"]
-    max_fraction: float | None  # of the rows, 0..1; more is a failure whatever the severity
+    max_fraction: Decimal | None  # of the rows, 0..1, exactly; more is a failure whatever the severity
     other: str = ""
     other_columns: tuple[str, ...] = ()
     span: Span = field(compare=False, repr=False, default=Span())

@@ -229,7 +229,12 @@ def test_expectations_become_checks() -> None:
     there, unique, references, fresh, rows, matches = plan.checks
     assert (there.kind, there.severity, there.label, there.max_fraction) == ("row", "fail", "not_null(n)", None)
     assert there.test == Apply(types.BOOL, "not", (Apply(types.BOOL, "is_null", (N,)),))
-    assert (unique.kind, unique.columns, unique.severity, unique.max_fraction) == ("unique", ("n", "s"), "warn", 0.005)
+    assert (unique.kind, unique.columns, unique.severity, unique.max_fraction) == (
+        "unique",
+        ("n", "s"),
+        "warn",
+        Decimal("0.005"),
+    )
     assert (references.columns, references.other, references.other_columns) == (("n",), "c", ("id",))
     age = Apply(
         types.DURATION,

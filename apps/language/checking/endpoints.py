@@ -1,6 +1,7 @@
 """Sources and sinks: kinds, paths, options."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from apps.language import plan as p
@@ -272,6 +273,33 @@ def path_problem(path: str) -> tuple[str, str, str] | None:
 def normal(path: str) -> str:
     """`./in//x.csv` is `in/x.csv`."""
     return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def warn_of_replaced_sources(
+    sinks: list[tuple[t.Sink, p.SinkTable]], sources: Iterable[p.SourceTable], findings: Findings
+) -> None:
+    """Warn of a sink that replaces what the flow itself reads: run again, it reads its own result."""
+    for sink, lowered in sinks:
+        for source in sources:
+            if lowered.mode == "replace" and _replaces(lowered, source.path):
+                message = f"this sink replaces '{lowered.path}', which the source '{source.name}' reads"
+                hint = "write to another path; then the input is still there when the flow runs again"
+                findings.warning("W608", message, sink.endpoint.span, hint)
+                break
+
+
+def _replaces(sink: p.SinkTable, read: str) -> bool:
+    if sink.partition_by:
+        return read.startswith(sink.path + "/")
+    return sink.path == read or matches(sink.path, read)
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Whether a source that reads `pattern` reads `path`, too: `**` stands for any number of folders."""
+    if "**" in pattern.split("/"):
+        return fnmatchcase(path, pattern) or fnmatchcase(path, pattern.replace("**/", ""))
+    ours, theirs = path.split("/"), pattern.split("/")
+    return len(ours) == len(theirs) and all(map(fnmatchcase, ours, theirs))
 
 
 def check_targets(sinks: list[tuple[t.Sink, p.SinkTable]], findings: Findings) -> None:

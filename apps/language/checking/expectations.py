@@ -1,6 +1,7 @@
 """Expectations: what must be true of a step's rows, each as a check that the engine can count."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Literal
 
 from apps.language import plan as p
@@ -81,10 +82,10 @@ class Expectations:
         self.findings.error("E904", f"the severity {severity} is not supported yet", rule.span, hint)
         return None
 
-    def _share(self, rule: t.Rule) -> float | None:
+    def _share(self, rule: t.Rule) -> Decimal | None:
         if rule.max_percent is None:
             return None
-        percent = float(rule.max_percent.replace("_", ""))
+        percent = Decimal(rule.max_percent.replace("_", ""))
         if not 0 <= percent <= 100:
             self.findings.error("E414", f"{rule.max_percent}% is not between 0% and 100%", rule.span, "max 0.5%")
             return None

@@ -8,7 +8,7 @@ from apps.language import plan as p
 from apps.language import tree as t
 from apps.language.checking import columns, gathering, header, joining, usage
 from apps.language.checking.cases import Cases
-from apps.language.checking.endpoints import Endpoints, check_targets
+from apps.language.checking.endpoints import Endpoints, check_targets, warn_of_replaced_sources
 from apps.language.checking.expectations import Expectations
 from apps.language.checking.expressions import Expressions, Names
 from apps.language.checking.findings import Findings, guess
@@ -58,7 +58,7 @@ class FlowChecker:
         sources = [self._source(source) for source in self.sources.values()]
         steps = self._check_steps(expressions)
         checks = self._check_expectations(expressions)
-        sinks = self._check_sinks()
+        sinks = self._check_sinks(sources)
         if not self.tree.broken and not self.findings.has(*_HIDES_USE):
             usage.warn_of_idle(self.tree, self.findings, expressions.names, self.sources, self.steps, functions)
         tests = self._check_tests(expressions, parameters, steps)
@@ -205,7 +205,7 @@ class FlowChecker:
             checks += expectations.check(expect, ANYTHING if relation is None else relation)
         return checks
 
-    def _check_sinks(self) -> list[p.SinkTable]:
+    def _check_sinks(self, sources: Iterable[p.SourceTable]) -> list[p.SinkTable]:
         sinks = []
         for sink in self._statements(t.Sink):
             relation = self._step(sink.step, "sink")
@@ -213,6 +213,7 @@ class FlowChecker:
             if lowered is not None:
                 sinks.append((sink, lowered))
         check_targets(sinks, self.findings)
+        warn_of_replaced_sources(sinks, sources, self.findings)
         return [lowered for _, lowered in sinks]
 
     def _check_tests(
