@@ -6,6 +6,7 @@ extension alone takes 20. Every run starts with it, so it counts.
 
 from _duckdb import (
     BinderException,
+    ConversionException,
     DuckDBPyConnection,
     Error,
     OutOfMemoryException,
@@ -16,6 +17,7 @@ from _duckdb import (
 
 __all__ = [
     "BinderException",
+    "ConversionException",
     "DuckDBPyConnection",
     "Error",
     "OutOfMemoryException",

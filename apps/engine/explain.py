@@ -147,17 +147,7 @@ def _bad_csv(text: str, line: int, place: Place) -> EngineError:
     value = re.search(r'Could not convert string "(.*?)" to', text, re.DOTALL)
     column = _after(r'Error when converting column "(.+?)"\.', text)
     if value and column:
-        wanted = _type_of(source, column)
-        guessed = source is not None and not source.declared
-        why = f" (the type was found in the file's first {SAMPLE_ROWS:,} rows)" if guessed else ""
-        return _at_source(
-            BadValue(
-                f"{name}, line {line}, column '{column}': '{_short(value[1])}' is not {_article(wanted)}{why}.",
-                hint=f"Correct the value, or read the column as text ({{ columns: {{ …, {column}: text }} }}) "
-                f"and turn it into {_article(wanted)} with try_{wanted.partition('(')[0]}, which gives null for what is none.",
-            ),
-            source,
-        )
+        return misfit(name, line, column, value[1], source)
     if count := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text):
         return _at_source(
             SourceUnreadable(
@@ -177,6 +167,21 @@ def _bad_csv(text: str, line: int, place: Place) -> EngineError:
     reason = _after(r"^(Value with unterminated quote found|.*[Mm]aximum line size.*)", text) or "the line is no CSV"
     hint = "Correct the line, or say how the file is written with the options delimiter and quote."
     return _at_source(SourceUnreadable(f"{name}, line {line}: {reason[0].lower()}{reason[1:]}.", hint=hint), source)
+
+
+def misfit(name: str, line: int, column: str, value: str, source: SourceTable | None) -> BadValue:
+    """A value of a file that is not of its column's type."""
+    wanted = _type_of(source, column)
+    guessed = source is not None and not source.declared
+    why = f" (the type was found in the file's first {SAMPLE_ROWS:,} rows)" if guessed else ""
+    return _at_source(
+        BadValue(
+            f"{name}, line {line}, column '{column}': '{_short(value)}' is not {_article(wanted)}{why}.",
+            hint=f"Correct the value, or read the column as text ({{ columns: {{ …, {column}: text }} }}) "
+            f"and turn it into {_article(wanted)} with try_{wanted.partition('(')[0]}, which gives null for what is none.",
+        ),
+        source,
+    )
 
 
 def _bad_json(text: str, path: str, line: int, place: Place) -> EngineError:

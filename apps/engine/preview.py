@@ -54,8 +54,8 @@ def read(path: Path, limit: int = LIMIT) -> tuple[list[str], list[list[str | Non
 
 def reader(file: Path, csv_dialect: str = "header = true") -> str:
     """The relation that reads one file of ours as it is."""
-    name = sources.quote(str(file))
-    match file.suffix:
+    name = sources.file_name(file)
+    match Path(file.name.removesuffix(".gz")).suffix:
         case ".csv":
             return f"read_csv({name}, all_varchar = true, {csv_dialect})"
         case ".jsonl" | ".json":

@@ -21,10 +21,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from apps.engine import lookups, manifest, preview, sandbox, sinks, sources
+from apps.engine import lookups, manifest, misfits, preview, sandbox, sinks, sources
 from apps.engine.compile import compile_plan
 from apps.engine.duck import DuckDBPyConnection, Error, OutOfRangeException
-from apps.engine.errors import CheckFailed, EngineError, LookupAmbiguous, TimedOut
+from apps.engine.errors import CheckFailed, EngineError, TimedOut
 from apps.engine.explain import Place, explain
 from apps.engine.limits import MIB, Limits
 from apps.engine.params import bind
@@ -113,7 +113,7 @@ class _Execution:
     watch: Watch | None = None
     timeout_seconds: float | None = None
     computing: tuple[str, ...] = ()  # the steps of the stage that is running
-    ambiguous: LookupAmbiguous | None = None
+    found_out: EngineError | None = None  # what an error of DuckDB really was
     previewed: set[str] = field(default_factory=set)
     ran: set[str] = field(default_factory=set)  # stages
     checked: set[int] = field(default_factory=set)
@@ -203,7 +203,7 @@ class _Execution:
         try:
             rows = self._copy(connection, stage, sink, written)
         except Error as error:
-            self.ambiguous = lookups.explain(error, stage, connection)
+            self.found_out = self._find_out(error, stage, connection)
             raise
         seconds = time.monotonic() - started
         profile = read_profile(connection.get_profiling_information("json"))
@@ -217,6 +217,13 @@ class _Execution:
             self.record.stage(sink_name, rows=rows, seconds=seconds if not stage.steps else None)
         self._preview(connection, stage, sink, written)
         self.computing = ()
+
+    def _find_out(self, error: Error, stage: Stage, connection: DuckDBPyConnection) -> EngineError | None:
+        assert self.plan is not None
+        tables = [source for source in self.plan.sources if source.name in stage.reads]
+        return lookups.explain(error, stage, connection) or misfits.explain(
+            error, self.spec.workspace, tables, connection
+        )
 
     def _copy(self, connection: DuckDBPyConnection, stage: Stage, sink: StagedSink | None, written: Path) -> int:
         def copy(sql: str) -> int:
@@ -274,7 +281,7 @@ class _Execution:
             f"{name}: read {source.path} ({len(files)} file{'s'[: len(files) > 1]}, {_size(size)}).", step=name
         )
         if source.kind == "parquet":  # filters are pushed into the reader, so it does not see all rows
-            listed = "[" + ", ".join(sources.quote(str(file)) for file in files) + "]"
+            listed = "[" + ", ".join(sources.file_name(file) for file in files) + "]"
             found = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata({listed})").fetchall()
             return int(found[0][0] or 0)
         firsts = tuple(str(file) for file in files)
@@ -338,7 +345,7 @@ class _Execution:
 
     def blame(self, error: EngineError) -> EngineError:
         """The error with what was found out beside it."""
-        return self.ambiguous if isinstance(error, LookupAmbiguous) and self.ambiguous else error
+        return self.found_out or error
 
 
 def _counted(rows: Any) -> str:

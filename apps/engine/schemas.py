@@ -72,7 +72,7 @@ def _sniff(
             case "csv":
                 return _sniff_csv(connection, workspace, file, options)
             case "parquet":
-                return _describe(connection, f"read_parquet({sources.quote(str(file))}, hive_partitioning = false)")
+                return _describe(connection, f"read_parquet({sources.file_name(file)}, hive_partitioning = false)")
             case _:
                 return _sniff_json(connection, kind, file)
 
@@ -107,7 +107,7 @@ def _sniff_csv(connection: DuckDBPyConnection, workspace: Path, file: Path, opti
             f"Column {unnamed} of '{paths.relative(str(file), workspace)}' has no name.",
             "Name it in the file's header line, or write out the columns that the flow needs.",
         )
-    reader = f"sniff_csv({sources.quote(str(file))}, {sources.csv_dialect(options)}, sample_size = {SAMPLE_ROWS})"
+    reader = f"sniff_csv({sources.file_name(file)}, {sources.dialect_of(file, options)}, sample_size = {SAMPLE_ROWS})"
     connection.execute(f'SELECT "Columns", "DateFormat", "TimestampFormat" FROM {reader}')
     columns, date_format, timestamp_format = connection.fetchall()[0]
     iso = {
@@ -128,7 +128,7 @@ def _sniff_json(connection: DuckDBPyConnection, kind: str, file: Path) -> Schema
             f"'{file.name}' is empty, so it shows no columns.", "Write the columns out: { columns: { name: type, … } }."
         )
     return _describe(
-        connection, f"read_json({sources.quote(str(file))}, format = '{layout}', sample_size = {SAMPLE_ROWS})"
+        connection, f"read_json({sources.file_name(file)}, format = '{layout}', sample_size = {SAMPLE_ROWS})"
     )
 
 

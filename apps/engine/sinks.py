@@ -52,7 +52,7 @@ def stage(workspace: Path, folder: Path, sinks: Sequence[SinkTable], run_key: st
     staged = []
     for number, sink in enumerate(sinks):
         target = paths.inside(workspace, sink.path)
-        place = folder / (str(number) if sink.partition_by else f"{number}.{sink.kind}")
+        place = folder / (str(number) if sink.partition_by else f"{number}.{sink.kind}{_packed(sink)}")
         if sink.mode == "append":
             targets.check_append(workspace, target)
             targets.check(workspace, target / f"part-{run_key}.{sink.kind}", is_folder=False)
@@ -64,6 +64,12 @@ def stage(workspace: Path, folder: Path, sinks: Sequence[SinkTable], run_key: st
         staged.append(StagedSink(sink, place, target, run_key))
     _check_apart(staged)
     return staged
+
+
+def _packed(sink: SinkTable) -> str:
+    """`.gz` where the sink's own name says so: then what is in it is packed, too."""
+    is_file = sink.mode == "replace" and not sink.partition_by
+    return ".gz" if is_file and sink.kind != "parquet" and sink.path.endswith(".gz") else ""
 
 
 def _check_apart(staged: list[StagedSink]) -> None:
@@ -98,6 +104,8 @@ def _options(sink: SinkTable, run_key: str) -> list[str]:
             options = ["FORMAT parquet", f"COMPRESSION {quote(given.get('compression', 'snappy'))}"]
             if "row_group_size" in given:
                 options.append(f"ROW_GROUP_SIZE {given['row_group_size']}")
+    if _packed(sink):
+        options.append("COMPRESSION gzip")
     if sink.partition_by:
         names = ", ".join(identifier(name) for name in sink.partition_by)
         part = f"part-{run_key}-{{i}}" if sink.mode == "append" else "part-{i}"

@@ -2,19 +2,21 @@
 """A flow's sources as relations that DuckDB reads: the files of the workspace, with the types that the plan gives.
 
 Nothing is guessed when a flow runs. A CSV's header is read here and every column is named with its type, so the
-same text gives the same rows whatever the first lines happen to hold; a value that does not fit is an error.
+same text gives the same rows whatever the first lines happen to hold; a value that does not fit is an error, never
+rounded or cut off to fit (strict.py).
 """
 
 import csv
 import gzip
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from apps.engine import paths
+from apps.engine import paths, strict
 from apps.engine.errors import SourceMissing, SourceUnreadable
 from apps.engine.types import sql_type
-from apps.language.plan import Schema, SourceTable
+from apps.language.plan import Column, Schema, SourceTable
 from apps.language.types import TEXT, Type
 
 HEADER_LIMIT = 1 << 20  # characters; a first line longer than that is no header
@@ -34,8 +36,34 @@ def scan_sql(workspace: Path, source: SourceTable) -> str:
             return f"read_parquet({_list(files)}, hive_partitioning = false)"
         case _:
             layout = "newline_delimited" if source.kind == "jsonl" else "auto"
-            columns = ", ".join(f"{quote(column.name)}: {quote(type_name(column.type))}" for column in source.columns)
-            return f"read_json({_list(files)}, format = '{layout}', columns = {{{columns}}})"
+            read = f"read_json({_list(files)}, format = '{layout}', columns = {{{_columns(source.columns)}}})"
+            return _converted(read, source.columns)
+
+
+def text_scan_sql(workspace: Path, source: SourceTable, file: Path) -> str:
+    """One file of a CSV or JSON source with each value as its text, as SQL that can stand after FROM; rows are in order
+    when it is read by one thread."""
+    if source.kind == "csv":
+        options = dict(source.options)
+        names = _csv_names(workspace, file, source.columns, options)
+        spelled = _columns([Column(name, TEXT) for name in names])
+        return f"read_csv({_list([file])}, auto_detect = false, {dialect_of(file, options)}, columns = {{{spelled}}})"
+    layout = "newline_delimited" if source.kind == "jsonl" else "auto"
+    texts = _columns([Column(column.name, TEXT) for column in source.columns])
+    return f"read_json({_list([file])}, format = '{layout}', columns = {{{texts}}})"
+
+
+def _columns(columns: Iterable[Column]) -> str:
+    """Names and types as the readers take them; what is converted by us is read as text."""
+    return ", ".join(f"{quote(each.name)}: {quote(type_name(strict.read_as(each.type)))}" for each in columns)
+
+
+def _converted(read: str, columns: Schema) -> str:
+    """The relation with each text in its column's type."""
+    changed = [
+        f"{strict.value_of(each)} AS {identifier(each.name)}" for each in columns if strict.is_converted(each.type)
+    ]
+    return f"(SELECT * REPLACE ({', '.join(changed)}) FROM {read})" if changed else read
 
 
 def find(workspace: Path, kind: str, path: str) -> list[Path]:
@@ -46,8 +74,8 @@ def find(workspace: Path, kind: str, path: str) -> list[Path]:
     for file in found:
         name = paths.relative(str(file), workspace)
         try:
-            with file.open("rb") as opened:
-                is_empty = not opened.read(1)
+            with file.open("rb") as bytes_:
+                is_empty = not bytes_.read(1)
         except OSError as error:
             raise SourceUnreadable(
                 f"'{name}' cannot be read: {error.strerror}.",
@@ -84,6 +112,8 @@ def csv_dialect(options: Mapping[str, Any]) -> str:
         f"escape = {quote(options.get('escape', mark) or '')}",
         f"header = {'true' if options.get('header', True) else 'false'}",
     ]
+    if mark:
+        arguments.append("allow_quoted_nulls = false")  # `""` is the empty text, not null
     if "null" in options:
         arguments.append(f"nullstr = {quote(options['null'])}")
     if options.get("skip"):
@@ -91,20 +121,47 @@ def csv_dialect(options: Mapping[str, Any]) -> str:
     return ", ".join(arguments)
 
 
+def dialect_of(file: Path, options: Mapping[str, Any]) -> str:
+    """The dialect for one file, which may have empty lines before its header."""
+    return csv_dialect({**options, "skip": int(options.get("skip", 0)) + _empty_lines(file, options)})
+
+
+def _empty_lines(file: Path, options: Mapping[str, Any]) -> int:
+    """How many empty lines stand before the header: to DuckDB the first of them would be it."""
+    if not options.get("header", True):
+        return 0
+    with opened(file) as text:
+        for _ in range(int(options.get("skip", 0))):
+            text.readline(HEADER_LIMIT)
+        number = 0
+        while (line := text.readline(HEADER_LIMIT)) and not line.strip("\r\n"):
+            number += 1
+    return number
+
+
+def opened(file: Path) -> IO[str]:
+    """The file's text, unpacked where it is packed, without a byte order mark."""
+    opener: Any = gzip.open if file.suffix == ".gz" else open
+    text: IO[str] = opener(file, "rt", encoding="utf-8-sig", newline="")
+    return text
+
+
 def _csv_scan(workspace: Path, files: list[Path], columns: Schema, options: Mapping[str, Any]) -> str:
     """One read_csv for all files whose header is the same; files may order their columns differently."""
     types = {column.name: column.type for column in columns}
-    groups: dict[tuple[str, ...], list[Path]] = {}
+    groups: dict[tuple[str, tuple[str, ...]], list[Path]] = {}
     for file in files:
-        groups.setdefault(tuple(_csv_names(workspace, file, columns, options)), []).append(file)
+        names = tuple(_csv_names(workspace, file, columns, options))
+        groups.setdefault((dialect_of(file, options), names), []).append(file)
     scans = []
-    for names, alike in groups.items():
-        spelled = ", ".join(f"{quote(name)}: {quote(type_name(types.get(name, TEXT)))}" for name in names)
-        scans.append(f"read_csv({_list(alike)}, auto_detect = false, {csv_dialect(options)}, columns = {{{spelled}}})")
+    for (dialect, names), alike in groups.items():
+        spelled = _columns([Column(name, types.get(name, TEXT)) for name in names])
+        scans.append(f"read_csv({_list(alike)}, auto_detect = false, {dialect}, columns = {{{spelled}}})")
     if len(scans) == 1:
-        return scans[0]
+        return _converted(scans[0], columns)
     wanted = ", ".join(identifier(column.name) for column in columns)
-    return "(" + " UNION ALL ".join(f"SELECT {wanted} FROM {scan}" for scan in scans) + ")"
+    united = "(" + " UNION ALL ".join(f"SELECT {wanted} FROM {scan}" for scan in scans) + ")"
+    return _converted(united, columns)
 
 
 def _csv_names(workspace: Path, file: Path, columns: Schema, options: Mapping[str, Any]) -> list[str]:
@@ -126,14 +183,13 @@ def _csv_names(workspace: Path, file: Path, columns: Schema, options: Mapping[st
 def csv_header(workspace: Path, file: Path, options: Mapping[str, Any]) -> list[str]:
     """The names in a CSV file's header line. Raises SourceUnreadable if there is none that can be read."""
     where = paths.relative(str(file), workspace)
-    opener = gzip.open if file.suffix == ".gz" else open
     try:
-        with opener(file, "rt", encoding="utf-8-sig", newline="") as opened:
+        with opened(file) as text:
             for _ in range(int(options.get("skip", 0))):
-                opened.readline(HEADER_LIMIT)
+                text.readline(HEADER_LIMIT)
             mark = options.get("quote", '"')
             reader = csv.reader(
-                iter(lambda: opened.readline(HEADER_LIMIT), ""),
+                iter(lambda: text.readline(HEADER_LIMIT), ""),
                 delimiter=options.get("delimiter", ","),
                 quotechar=mark or None,
                 quoting=csv.QUOTE_MINIMAL if mark else csv.QUOTE_NONE,
@@ -166,8 +222,13 @@ def quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _list(files: list[Path]) -> str:
-    return "[" + ", ".join(quote(str(file)) for file in files) + "]"
+def file_name(file: Path) -> str:
+    """One file as DuckDB takes it: it would read a name with `*`, `?` or `[` as a pattern, also where that file is there."""
+    return quote(re.sub(r"([*?\[])", r"[\1]", str(file)))
+
+
+def _list(files: Iterable[Path]) -> str:
+    return "[" + ", ".join(map(file_name, files)) + "]"
 
 
 def type_name(type_: Type) -> str:

@@ -119,8 +119,8 @@ def convert(value: Sql, source: Type, target: Type, *, tolerant: bool) -> Sql:
     match source.kind, target.kind:
         case ((Kind.DOUBLE | Kind.DECIMAL), Kind.INT):
             return to(call("trunc", value), target)
-        case Kind.TEXT, Kind.INT:
-            return to(_marked_unless_whole(value), target)
+        case Kind.TEXT, (Kind.INT | Kind.DOUBLE | Kind.DECIMAL | Kind.DATE | Kind.TIME):
+            return to(_marked_unless_ours(value, target.kind), target)
         case Kind.TEXT, Kind.BOOL:
             return _to_bool(value, tolerant=tolerant)
         case Kind.TIMESTAMPTZ, (Kind.DATE | Kind.TIME | Kind.TIMESTAMP):
@@ -131,17 +131,30 @@ def convert(value: Sql, source: Type, target: Type, *, tolerant: bool) -> Sql:
             return to(value, target)
 
 
-_NO_INT = "not a whole number: "
+# What a text looks like that becomes a value. DuckDB also reads `3.7`, `1e3` and `0x10` as whole numbers, `1_000` as any
+# number, `2026-01-31 10:00` and `epoch` as dates, `2026-1-5` as a time.
+_LOOKS: dict[Kind, tuple[str, str]] = {
+    Kind.INT: (r"\s*[+-]?[0-9]+\s*", "not a whole number: "),
+    Kind.DOUBLE: ("[^_]*", "not a number: "),
+    Kind.DECIMAL: ("[^_]*", "not a number: "),
+    Kind.DATE: (r"\s*[0-9]{1,6}-[0-9]{1,2}-[0-9]{1,2}\s*", "not a date: "),
+    Kind.TIME: (r"\s*[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?\s*", "not a time: "),
+}
 _SMALL = 200  # characters of an expression that may be written twice
 
 
-def _marked_unless_whole(value: Sql) -> Sql:
-    """DuckDB reads `3.7`, `1e3`, `0x10` and `1_000` as whole numbers, the language does not: such a text gets words
-    before it, so that the cast refuses it."""
-    if len(str(value)) > _SMALL:  # four times slower, but names the value once
-        return call("regexp_replace", value, Text(r"(?s)^(.*[^0-9+\s-].*)$"), Text(_NO_INT + r"\1"))
-    whole = call("regexp_full_match", value, Text(r"\s*[+-]?[0-9]+\s*"))
-    return when(whole, value, binary("||", Text(_NO_INT), value))
+def _marked_unless_ours(value: Sql, kind: Kind) -> Sql:
+    pattern, words = _LOOKS[kind]
+    return marked_unless(value, pattern, words)
+
+
+def marked_unless(value: Sql, pattern: str, words: str) -> Sql:
+    """The text, with words before it where the pattern does not match all of it: a cast of that is refused."""
+    if len(str(value)) > _SMALL:  # slower, but names the value once
+        inner = marked_unless(Raw("text"), pattern, words)
+        return call("list_extract", Raw(f"list_transform([{value}], lambda text: {inner})"), Number(1))
+    whole = call("regexp_full_match", value, Text(pattern))
+    return when(whole, value, binary("||", Text(words), value))
 
 
 def _to_bool(value: Sql, *, tolerant: bool) -> Sql:
