@@ -24,6 +24,7 @@ WRITERS = frozenset({Role.AUTHOR, Role.OPERATOR, Role.ADMIN})
 OPERATORS = frozenset({Role.OPERATOR, Role.ADMIN})
 ADMINS = frozenset({Role.ADMIN})
 DEV = "dev"  # the one environment in which authors run
+ELSEWHERE = "*"  # no environment's slug: what is allowed there is allowed in every one that needs no grant of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,13 @@ def _covers(rule: Rule, role: str, where: str, environment: str) -> bool:
     if where and environment and where != environment:
         return False
     return role in rule.roles or (role in rule.in_dev and {where, environment} <= {"", DEV})
+
+
+def scope(user: Any, action: str) -> frozenset[str] | None:
+    """The environments in which `user` may, for lists: None for every one, also one that comes later."""
+    if allowed(user, action, ELSEWHERE):
+        return None
+    return frozenset(where for _, where in grants_of(user) if where and allowed(user, action, where))
 
 
 def check(user: Any, action: str, environment: str = "") -> None:

@@ -5,8 +5,10 @@ So values of these types are read as text and converted as `to_int`, `to_date` â
 places than they have. When that fails, misfits.py finds the place.
 """
 
+from apps.engine.nodes import call, when
 from apps.engine.spelling import convert, marked_unless
-from apps.engine.sql import Name
+from apps.engine.sql import Name, Number, Operator, Sql
+from apps.engine.types import cast, try_cast
 from apps.language.plan import Column
 from apps.language.types import TEXT, Kind, Type
 
@@ -24,7 +26,18 @@ def read_as(type_: Type) -> Type:
 
 def value_of(column: Column, *, tolerant: bool = False) -> str:
     """The text in `column` in its type, as SQL; tolerant gives null for what does not fit."""
-    value = Name(column.name)
+    value: Sql = Name(column.name)
+    if (
+        column.type.kind is Kind.DATE
+    ):  # `2026-01-31` has no room for anything else, and is quicker to measure than to match
+        usual = Operator("=", (call("strlen", value), Number(10)))
+        return str(
+            when(
+                usual,
+                (try_cast if tolerant else cast)(value, column.type),
+                convert(value, TEXT, column.type, tolerant=tolerant),
+            )
+        )
     if column.type.kind is Kind.DECIMAL:
         fits = rf"\s*[+-]?[0-9]*(\.[0-9]{{0,{column.type.scale}}}0*)?\s*"
         return str(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -56,6 +56,7 @@ def reconcile_once() -> Summary:
     summary = Summary()
     for kind in registry.kinds():
         _shorten_impossible_leases(kind)
+        _bring_back_from_the_future(kind)
         for job in kind.model.objects.lost().order_by("lease_expires_at")[:MOST_LOST_AT_ONCE]:
             _each(summary, kind, job, settle)
         _send_again(kind, summary)
@@ -125,6 +126,17 @@ def _shorten_impossible_leases(kind: JobKind) -> None:
     kind.model.objects.running().filter(lease_expires_at__gt=moment(2 * seconds)).update(
         lease_expires_at=moment(seconds)
     )
+
+
+def _bring_back_from_the_future(kind: JobKind) -> None:
+    """A job that was put in line later than now was so before the clock was set back: it keeps its delay from here on."""
+    now = read()
+    for job in kind.model.objects.queued().filter(queued_at__gt=moment(float(settings.LEASE_SECONDS))):
+        delay = (
+            max(job.available_at - job.queued_at, timedelta()) if job.available_at and job.queued_at else timedelta()
+        )
+        still_so = kind.model.objects.filter(pk=job.pk, state=State.QUEUED, queued_at=job.queued_at)
+        still_so.update(queued_at=now, available_at=now + delay, send_after=now + delay, sends=0)
 
 
 def _send_again(kind: JobKind, summary: Summary) -> None:

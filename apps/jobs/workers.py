@@ -28,8 +28,10 @@ def alive_seconds() -> float:
 
 
 def alive(queue: str = "") -> list[Worker]:
-    """The workers that take work from `queue` now (from any, when empty), by name."""
-    rows = Worker.objects.filter(seen_at__gte=moment(-alive_seconds())).order_by("name")
+    """The workers that take work from `queue` now (from any, when empty), by name. A sign from the future was given before
+    the clock was set back: it says nothing about now."""
+    span = moment(-alive_seconds()), moment(alive_seconds())
+    rows = Worker.objects.filter(seen_at__range=span).order_by("name")
     return [row for row in rows if not queue or queue in row.queues]
 
 

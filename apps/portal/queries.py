@@ -1,6 +1,6 @@
 """What pages that cross rooms ask. Each costs a fixed number of queries, however many rows there are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
@@ -50,8 +50,8 @@ def strips() -> list[Strip]:
     ]
 
 
-def recent_runs(most: int = 8) -> list[Run]:
-    return list(runs.with_names(Run.objects.all()).order_by("-pk")[:most])
+def recent_runs(slugs: Collection[str] | None, most: int = 8) -> list[Run]:
+    return list(runs.with_names(runs.within(slugs)).order_by("-pk")[:most])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +90,13 @@ def found_flows(query: str) -> list[Flow]:
     return list(flows.listed(query)[:MOST_FOUND])
 
 
-def found_runs(query: str) -> list[Run]:
-    """By number, by flow, or by a word of the message."""
+def found_runs(query: str, slugs: Collection[str] | None) -> list[Run]:
+    """By number, by flow, or by a word of the message, in environments of `slugs` (None: all)."""
     wanted = Q(flow__name__icontains=query) | Q(message__icontains=query)
     number = query.removeprefix("#")
     if number.isascii() and number.isdigit() and len(number) < 19:
         wanted |= Q(pk=int(number))
-    return list(runs.with_names(Run.objects.filter(wanted)).order_by("-pk")[:MOST_FOUND])
+    return list(runs.with_names(runs.within(slugs).filter(wanted)).order_by("-pk")[:MOST_FOUND])
 
 
 def audit_rows(query: str) -> QuerySet[AuditEvent]:

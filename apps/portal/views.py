@@ -28,6 +28,7 @@ from apps.runs.models import Run
 def overview(request: HttpRequest) -> HttpResponse:
     """How it goes: figures, what needs attention, recent runs, flows."""
     live, days = runs.live(), runs.per_day()
+    slugs = policy.scope(request.user, "runs.view")
     return render(
         request,
         "portal/overview.html",
@@ -37,8 +38,8 @@ def overview(request: HttpRequest) -> HttpResponse:
             "day": runs.last_day(),
             "notices": _notices(live.queued),
             "chart": chart.bars(days) if any(day.total for day in days) else "",
-            "attention": [_attention(run) for run in runs.troubled()],
-            "runs": queries.recent_runs(),
+            "attention": [_attention(run) for run in runs.troubled(slugs)],
+            "runs": queries.recent_runs(slugs),
             "flows": queries.strips(),
             "may_edit": policy.allowed(request.user, "flows.edit"),
         },
@@ -72,7 +73,8 @@ def _attention(run: Run) -> dict[str, Any]:
 def search(request: HttpRequest) -> HttpResponse:
     """Flows and runs by a word or a number."""
     query = request.GET.get("q", "").strip()[:200].replace("\0", "")
-    found = {"flows": queries.found_flows(query), "runs": queries.found_runs(query)} if query else {}
+    slugs = policy.scope(request.user, "runs.view")
+    found = {"flows": queries.found_flows(query), "runs": queries.found_runs(query, slugs)} if query else {}
     return render(request, "portal/search.html", {"title": "Search", "query": query, **found})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apps.common.errors import FlowControlError
 from apps.jobs.states import State
 from apps.runs.models import Run
 
@@ -39,6 +40,20 @@ def document(run: Run) -> dict[str, Any]:
             for each in run.checks.all()
         ],
     }
+
+
+def refused(refusal: FlowControlError) -> dict[str, Any]:
+    """The same form for a run that never came to be: `run` is None."""
+    first = next(iter(getattr(refusal, "diagnostics", ())), None)
+    error = {
+        "code": first.code if first else refusal.code,
+        "message": refusal.message,
+        "hint": refusal.hint,
+        "line": first.span.line if first else None,
+        "column": first.span.column if first else None,
+    }
+    empty: dict[str, Any] = {"steps": [], "outputs": [], "checks": []}
+    return {"version": 1, "run": None, "status": "failed", "seconds": None, "error": error, **empty}
 
 
 def error_of(run: Run) -> dict[str, Any] | None:

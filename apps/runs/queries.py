@@ -7,7 +7,7 @@ the last runs of a flow. None grows with the history behind that.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -55,9 +55,21 @@ def with_names(runs: QuerySet[Run]) -> QuerySet[Run]:
     )
 
 
-def filtered(*, flow: str = "", state: str = "", environment: str = "") -> QuerySet[Run]:
-    """Runs by the name of their flow (all of it, else a part), state (`lost` too), environment's slug; page by `pk`."""
+def within(slugs: Collection[str] | None) -> JobQuerySet:
+    """The runs in environments of these slugs; all of them for None."""
     rows: JobQuerySet = Run.objects.all()
+    if slugs is None:
+        return rows
+    # By key: a join would keep the database from taking the index.
+    return rows.filter(environment__in=list(Environment.objects.filter(slug__in=slugs).values_list("pk", flat=True)))
+
+
+def filtered(
+    *, flow: str = "", state: str = "", environment: str = "", slugs: Collection[str] | None = None
+) -> QuerySet[Run]:
+    """Runs by the name of their flow (all of it, else a part), state (`lost` too), environment's slug; page by `pk`.
+    Only in environments of `slugs`, where those are given."""
+    rows = within(slugs)
     if flow:
         named = flow.replace("\0", "")
         ids = list(Flow.objects.filter(name=named).values_list("pk", flat=True))
@@ -69,10 +81,7 @@ def filtered(*, flow: str = "", state: str = "", environment: str = "") -> Query
     elif state:
         rows = rows.filter(state=state)
     if environment:
-        # By key: a join would keep the database from taking the index.
-        rows = rows.filter(
-            environment__in=list(Environment.objects.filter(slug=environment).values_list("pk", flat=True))
-        )
+        rows = rows & within([environment])
     return with_names(rows)
 
 
@@ -110,10 +119,11 @@ def by_last_run(most: int) -> list[Flow]:
     return list(flows.order_by(F("newest").desc(nulls_last=True), "name")[:most])
 
 
-def troubled(most: int = 8) -> list[Run]:
-    """The newest run of each flow in each environment, where that failed or is lost; newest first."""
+def troubled(slugs: Collection[str] | None = None, most: int = 8) -> list[Run]:
+    """The newest run of each flow in each environment (of `slugs`), where that failed or is lost; newest first."""
     ids = []
-    for environment in Environment.objects.values_list("pk", flat=True):
+    environments = Environment.objects.all() if slugs is None else Environment.objects.filter(slug__in=slugs)
+    for environment in environments.values_list("pk", flat=True):
         newest = Run.objects.filter(flow=OuterRef("pk"), environment=environment).order_by("-pk").values("pk")[:1]
         flows = Flow.objects.filter(archived_at__isnull=True).annotate(newest=Subquery(newest))
         ids += [pk for pk in flows.values_list("newest", flat=True) if pk is not None]

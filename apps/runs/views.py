@@ -33,7 +33,8 @@ LOG_LINES = 500  # the newest, on the page; all of them are in the download
 def list_runs(request: HttpRequest) -> HttpResponse:
     """Runs, newest first, by flow, state and environment."""
     filters = {name: request.GET.get(name, "").strip() for name in ("flow", "state", "environment")}
-    shown = page(queries.filtered(**filters), request.GET, key="pk")
+    slugs = policy.scope(request.user, "runs.view")
+    shown = page(queries.filtered(**filters, slugs=slugs), request.GET, key="pk")
     return render(
         request,
         "runs/list.html",
@@ -54,7 +55,7 @@ def list_runs(request: HttpRequest) -> HttpResponse:
 @policy.guard("runs.view")
 def show_run(request: HttpRequest, pk: int) -> HttpResponse:
     """One run as it stands, and from there live."""
-    run = _run(pk)
+    run = _run(request, pk)
     lines = showing.newest_lines(run, LOG_LINES)
     context = {**_live_context(request, run), "log": lines, "log_cut": len(lines) == LOG_LINES}
     return render(request, "runs/detail.html", context)
@@ -65,7 +66,7 @@ def show_run(request: HttpRequest, pk: int) -> HttpResponse:
 @policy.guard("runs.view")
 def live_run(request: HttpRequest, pk: int) -> HttpResponse:
     """The parts of the page that change, as it stands now."""
-    return render(request, "runs/detail.html#live", {**_live_context(request, _run(pk)), "fragment": True})
+    return render(request, "runs/detail.html#live", {**_live_context(request, _run(request, pk)), "fragment": True})
 
 
 def _live_context(request: HttpRequest, run: Run) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def _live_context(request: HttpRequest, run: Run) -> dict[str, Any]:
         "params": sorted(run.params.items()),
         "last_event": run.event_seq,
         "may_cancel": not run.is_final and policy.allowed(request.user, "runs.cancel", slug),
-        "may_rerun": run.is_final and policy.allowed(request.user, "runs.start", slug),
+        "may_rerun": run.is_final and not flow.is_archived and policy.allowed(request.user, "runs.start", slug),
         "may_download": policy.allowed(request.user, "runs.download", slug),
     }
 
@@ -139,7 +140,7 @@ def new_run(request: HttpRequest, name: str) -> HttpResponse:
 @policy.guard("runs.cancel")
 def cancel_run(request: HttpRequest, pk: int) -> HttpResponse:
     """Asks, then cancels: a queued run at once, a running one within seconds, by its worker."""
-    run = _run(pk)
+    run = _run(request, pk)
     policy.check(request.user, "runs.cancel", run.environment.slug)
     if request.method == "GET":
         return render(request, "runs/cancel.html", {"title": f"Run #{pk}", "run": run, "flow": run.flow})
@@ -151,9 +152,13 @@ def cancel_run(request: HttpRequest, pk: int) -> HttpResponse:
 @policy.guard("runs.start")
 def rerun(request: HttpRequest, pk: int) -> HttpResponse:
     """The same version, parameters and logical time once more, as a run of its own."""
-    run = _run(pk)
+    run = _run(request, pk)
     policy.check(request.user, "runs.start", run.environment.slug)
-    again = actions.rerun(by=request.user, run=run)
+    try:
+        again = actions.rerun(by=request.user, run=run)
+    except FlowControlError as error:  # its flow is archived, or a parameter does not fit any more
+        messages.error(request, f"{error.message} {error.hint}")
+        return redirect("runs:detail", pk)
     messages.success(request, f"Run #{again.pk} does run #{pk} again.")
     return redirect("runs:detail", again.pk)
 
@@ -162,7 +167,7 @@ def rerun(request: HttpRequest, pk: int) -> HttpResponse:
 @policy.guard("runs.view")
 def show_output(request: HttpRequest, pk: int, output: int) -> HttpResponse:
     """The first rows of an output, as it stands in the workspace."""
-    run, found = _output(pk, output)
+    run, found = _output(request, pk, output)
     context = {
         "title": f"Run #{pk}",
         "page_title": f"{found.path} of run #{pk}",
@@ -179,7 +184,7 @@ def show_output(request: HttpRequest, pk: int, output: int) -> HttpResponse:
 @policy.guard("runs.view")
 def show_step(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     """The first rows that a step gave in this run."""
-    run = _run(pk)
+    run = _run(request, pk)
     found = get_object_or_404(StepRun.objects.exclude(kind="sink"), run=run, name=name)
     context = {
         "title": f"Run #{pk}",
@@ -195,7 +200,7 @@ def show_step(request: HttpRequest, pk: int, name: str) -> HttpResponse:
 @policy.guard("runs.download")
 def download_output(request: HttpRequest, pk: int, output: int) -> HttpResponseBase:
     """The output's file as an attachment; a folder as a zip. Only what the row names is ever opened."""
-    run, found = _output(pk, output)
+    run, found = _output(request, pk, output)
     policy.check(request.user, "runs.download", run.environment.slug)
     try:
         file, name = files.open_output(run.environment.workspace, found.path)
@@ -210,7 +215,7 @@ def download_output(request: HttpRequest, pk: int, output: int) -> HttpResponseB
 @policy.guard("runs.view")
 def download_log(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Every line of the log, as text."""
-    return _attachment(showing.log_text(_run(pk)), f"run-{pk}.log", "text/plain; charset=utf-8")
+    return _attachment(showing.log_text(_run(request, pk)), f"run-{pk}.log", "text/plain; charset=utf-8")
 
 
 def _attachment(chunks: AsyncIterator[Any], name: str, kind: str, length: int | None = None) -> StreamingHttpResponse:
@@ -223,9 +228,12 @@ def _attachment(chunks: AsyncIterator[Any], name: str, kind: str, length: int | 
     return response
 
 
-def _run(pk: int) -> Run:
-    return get_object_or_404(Run.objects.select_related("flow", "version", "environment"), pk=pk)
+def _run(request: HttpRequest, pk: int) -> Run:
+    """The run, for somebody who may see runs of its environment. Raises Denied, Http404."""
+    run = get_object_or_404(Run.objects.select_related("flow", "version", "environment"), pk=pk)
+    policy.check(request.user, "runs.view", run.environment.slug)
+    return run
 
 
-def _output(pk: int, output: int) -> tuple[Run, Output]:
-    return _run(pk), get_object_or_404(Output, pk=output, run_id=pk)
+def _output(request: HttpRequest, pk: int, output: int) -> tuple[Run, Output]:
+    return _run(request, pk), get_object_or_404(Output, pk=output, run_id=pk)

@@ -101,6 +101,19 @@ def test_a_lost_and_cancelled_job_whose_effect_is_there_has_succeeded(errand: Ma
     assert Errand.objects.get().state == "succeeded", "the truth is what happened"
 
 
+def test_a_job_queued_before_the_clock_was_set_back_keeps_its_delay_from_now_on(errand: Make) -> None:
+    at_once, later = errand(), errand()
+    ahead = clock.now() + timedelta(hours=1)
+    Errand.objects.update(queued_at=ahead, available_at=ahead, send_after=ahead)
+    Errand.objects.filter(pk=later.pk).update(available_at=ahead + timedelta(minutes=5))
+    assert claim(Errand, at_once.pk) is None
+    reconcile_once()
+    assert claim(Errand, at_once.pk) is not None
+    assert claim(Errand, later.pk) is None
+    later.refresh_from_db()
+    assert timedelta(minutes=4) < later.available_at - clock.now() <= timedelta(minutes=5)
+
+
 def test_a_lease_from_before_the_clock_was_set_back_runs_out(errand: Make) -> None:
     job = errand()
     claim(Errand, job.pk)

@@ -41,6 +41,11 @@ def test_a_worker_that_was_not_seen_for_a_while_is_dead(errand: Make) -> None:
     assert workers.no_worker_for(errand()).startswith("No worker is alive for queue flows.test.")
 
 
+def test_a_sign_of_life_from_before_the_clock_was_set_back_counts_for_nothing() -> None:
+    seen(-3600)
+    assert workers.alive() == []
+
+
 def test_only_queued_jobs_lack_a_worker(errand: Make) -> None:
     job = errand()
     claim(Errand, job.pk)

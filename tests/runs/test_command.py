@@ -103,6 +103,14 @@ class TestRun:
         assert said.lower() in err.lower()
         assert Run.objects.count() == 0
 
+    def test_a_wrong_parameter_is_told_as_json_too(self, command, workspace):
+        save_version(by=SYSTEM, text=quick())
+        status, out, _ = command("run", "quick", "--param", "least=x", "--json")
+        found = json.loads(out)
+        assert (status, found["run"], found["status"]) == (2, None, "failed")
+        assert "least" in found["error"]["message"]
+        assert found["error"]["code"].startswith("E50")
+
     def test_ctrl_c_cancels_the_run_that_is_done_here(self, workspace, tmp_path):
         write_many(workspace, 4_000_000)
         save_version(by=SYSTEM, text=SLOW)

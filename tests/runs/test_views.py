@@ -204,6 +204,29 @@ class TestButtons:
         assert 'value="dev"' in form
         assert 'value="staging"' not in form
 
+    def test_a_role_in_another_environment_does_not_count(self, client, make_run, done):
+        staging = Environment.objects.create(slug="staging", name="Staging", position=1)
+        there = make_run("succeeded", environment=staging)
+        client.force_login(person("viewer", "staging"))
+        output = done.outputs.get()
+        for address in ("detail", "live", "log"):
+            assert client.get(reverse(f"runs:{address}", args=[done.pk])).status_code == 403, address
+            assert client.get(reverse(f"runs:{address}", args=[there.pk])).status_code == 200, address
+        assert client.get(reverse("runs:step", args=[done.pk, "wanted"])).status_code == 403
+        assert client.get(reverse("runs:output", args=[done.pk, output.pk])).status_code == 403
+        for address in (reverse("runs:list"), reverse("portal:search") + "?q=orders", "/flows/orders/"):
+            page = client.get(address).content.decode()
+            assert reverse("runs:detail", args=[there.pk]) in page, address
+            assert reverse("runs:detail", args=[done.pk]) + '"' not in page, address
+
+    def test_a_run_of_an_archived_flow_is_not_done_again(self, client, done):
+        done.flow.archived_at = clock.now()
+        done.flow.save()
+        assert reverse("runs:rerun", args=[done.pk]) not in read(client, done)
+        answer = client.post(reverse("runs:rerun", args=[done.pk]), follow=True)
+        assert "is archived, so no run of it starts" in answer.content.decode()
+        assert Run.objects.count() == 1
+
     def test_no_change_is_made_by_a_mere_link(self, client, make_run):
         run = make_run()
         assert client.get(reverse("runs:rerun", args=[run.pk])).status_code == 405

@@ -19,10 +19,11 @@ def last_runs(flows: Sequence[Flow]) -> dict[int, Run]:
     return queries.newest_of(flows)
 
 
-@register.simple_tag
-def runs_of(flow: Flow, most: int = 10) -> list[Run]:
-    """The newest runs of a flow."""
-    return list(queries.with_names(Run.objects.filter(flow=flow)).order_by("-pk")[:most])
+@register.simple_tag(takes_context=True)
+def runs_of(context: dict[str, Any], flow: Flow, most: int = 10) -> list[Run]:
+    """The newest runs of a flow that the reader may see."""
+    slugs = policy.scope(context["request"].user, "runs.view")
+    return list(queries.with_names(queries.within(slugs).filter(flow=flow)).order_by("-pk")[:most])
 
 
 @register.simple_tag(takes_context=True)

@@ -26,8 +26,8 @@ from apps.flows.checked import check_text
 from apps.flows.models import Flow, FlowVersion
 from apps.jobs import workers
 from apps.jobs.states import State
-from apps.runs.actions import cancel_run, start_run
-from apps.runs.document import document, error_of
+from apps.runs.actions import FlowArchived, ParamsInvalid, cancel_run, start_run
+from apps.runs.document import document, error_of, refused
 from apps.runs.models import Run
 from apps.runs.waiting import wait
 
@@ -78,6 +78,8 @@ class Command(BaseCommand):
         try:
             sys.exit(run_flow(options) if verb == "run" else push_files(options))
         except FlowControlError as error:
+            if options["json"] and isinstance(error, ParamsInvalid | FlowArchived):
+                _print_json(refused(error))
             cli_text.say_error(error.message, error.hint)
             sys.exit(cli.WRONG_USE)
 
