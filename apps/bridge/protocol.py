@@ -206,6 +206,10 @@ class Bridge:
                 session = self._active(connection)
                 spool.take_in(connection, self.places.spool, session.id, _now())
                 running = rows.running_layer(connection, session.id)
+                if session.state == State.HANDOFF_OFFERED:
+                    raise WrongState(
+                        "The results are offered: none is added before they are accepted.", environment=self.environment
+                    )
                 if session.state not in RUNNING or not running:
                     raise NoLayer(environment=self.environment)
                 added = sum(self._record(connection, session, running, each) for each in cases)
@@ -309,6 +313,8 @@ class Bridge:
         accepted = _accepted(rows.issued(connection, active.id)) if active else None
         if active and accepted and token and accepted.token == token:
             return active, documents.read_handoff(accepted.document.encode(), self.environment)
+        if active and active.environment != self.environment:
+            self._active(connection)  # refuses
         handoff = self._presented(connection)
         session = self._active(connection)
         if handoff is None:

@@ -62,10 +62,10 @@ bridge_case() {
     # The parts are cut so that a line has less than 4,096 bytes: the shell writes it in one go. The newline in front
     # ends a line that a killed subshell has left half written.
     bridge__in_bytes
+    BRIDGE__STATUS=0
     # shellcheck disable=SC2059
     printf "$BRIDGE__FORMAT" "$BRIDGE__SESSION" "$BRIDGE__LAYER" "$1" "${3-}" \
-        "$BRIDGE__SOURCE" "$BRIDGE__TITLE" "$BRIDGE__TEXT" 2>/dev/null >>"$BRIDGE__FILE"
-    BRIDGE__STATUS=$?
+        "$BRIDGE__SOURCE" "$BRIDGE__TITLE" "$BRIDGE__TEXT" 2>/dev/null >>"$BRIDGE__FILE" || BRIDGE__STATUS=1
     bridge__as_before
     if [ "$BRIDGE__STATUS" -ne 0 ]; then
         bridge__say "the result could not be written to $BRIDGE__FILE: $2"
@@ -130,8 +130,8 @@ bridge__take() {
     *C*) true 2>/dev/null >"$BRIDGE__FILE" ;;
     *)
         set -C
-        true 2>/dev/null >"$BRIDGE__FILE"
-        BRIDGE__STATUS=$?
+        BRIDGE__STATUS=0
+        true 2>/dev/null >"$BRIDGE__FILE" || BRIDGE__STATUS=1
         set +C
         return "$BRIDGE__STATUS"
         ;;
