@@ -34,7 +34,7 @@ def transition_digest(previous: str, session: str, transition: Transition) -> st
 
 
 def results_digest(layers: Iterable[LayerRecord], cases: Iterable[CaseRecord]) -> str:
-    """Of every layer and every case so far, in the order of layer and key."""
+    """Of every layer and every case so far, in the order of layers, then as they were recorded."""
     return digest(
         [[[each.name, each.status, each.message] for each in layers], [_case_document(each) for each in cases]]
     )

@@ -122,7 +122,8 @@ def _verdict(found: dict[str, int]) -> str:
 
 
 def cases(connection: sqlite3.Connection, session: str) -> list[CaseRecord]:
-    query = f"SELECT {_CASE} FROM cases WHERE session = ? ORDER BY layer, key"
+    """In the order of layers, then as they were recorded."""
+    query = f"SELECT {_CASE} FROM cases WHERE session = ? ORDER BY layer, number"
     return [
         CaseRecord(**{**dict(each), "flaky": bool(each["flaky"])}) for each in connection.execute(query, (session,))
     ]

@@ -51,6 +51,7 @@ TABLES = (
   PRIMARY KEY (session, name)
 )""",
     f"""CREATE TABLE cases (
+  number INTEGER PRIMARY KEY,
   session TEXT NOT NULL,
   layer TEXT NOT NULL,
   key TEXT NOT NULL,
@@ -62,7 +63,7 @@ TABLES = (
   flaky INTEGER NOT NULL DEFAULT 0 CHECK (flaky IN (0, 1) AND (flaky = 0 OR status = 'passed')),
   message TEXT NOT NULL DEFAULT '',
   at TEXT NOT NULL DEFAULT {_NOW},
-  PRIMARY KEY (session, layer, key),
+  UNIQUE (session, layer, key),
   FOREIGN KEY (session, layer) REFERENCES layers (session, name)
 )""",
     """CREATE TABLE handoffs (
@@ -153,12 +154,13 @@ BEGIN UPDATE sessions SET state = NEW.to_state WHERE id = NEW.session AND state 
         _never("layers", "DELETE", "removed"),
         _trigger(
             "cases_come_before_the_end", "BEFORE INSERT ON cases",
-            f"{_ENDED} OR NOT EXISTS (SELECT 1 FROM layers WHERE session = NEW.session AND name = NEW.layer)",
+            f"{_ENDED} OR NOT EXISTS (SELECT 1 FROM layers WHERE session = NEW.session AND name = NEW.layer)"
+            " OR EXISTS (SELECT 1 FROM cases WHERE number = NEW.number)",
             "a result belongs to a layer of a session that has not ended",
         ),
         _trigger(
             "cases_keep_their_place", "BEFORE UPDATE ON cases",
-            f"{_ENDED} OR NEW.session IS NOT OLD.session OR NEW.layer IS NOT OLD.layer OR NEW.key IS NOT OLD.key",
+            f"{_ENDED} OR NEW.number IS NOT OLD.number OR NEW.session IS NOT OLD.session OR NEW.layer IS NOT OLD.layer OR NEW.key IS NOT OLD.key",
             "a result keeps its place, and stays as it is when its session has ended",
         ),
         _never("cases", "DELETE", "removed"),

@@ -54,7 +54,7 @@ def handoff_of(connection: sqlite3.Connection, session: Session) -> str:
 
 
 def write_record(connection: sqlite3.Connection, places: Places, session: Session) -> None:
-    write_atomic(places.record(session.id), record_of(connection, session))
+    _write_if_other(places.record(session.id), record_of(connection, session))
 
 
 def write_pointer(connection: sqlite3.Connection, places: Places, session: Session) -> None:
