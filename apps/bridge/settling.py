@@ -1,6 +1,7 @@
 """The files beside the database. Each is written whole from the rows, so it can be written again at any time."""
 
 import json
+import os
 import sqlite3
 from pathlib import Path
 
@@ -54,22 +55,26 @@ def handoff_of(connection: sqlite3.Connection, session: Session) -> str:
 
 
 def write_record(connection: sqlite3.Connection, places: Places, session: Session) -> None:
-    _write_if_other(places.record(session.id), record_of(connection, session))
+    """Its folder is not flushed: after a loss of power the record is the new one or the one before, and whole."""
+    _write_lightly(places.record(session.id), record_of(connection, session), flush=True)
 
 
 def write_pointer(connection: sqlite3.Connection, places: Places, session: Session) -> None:
     if session.state in FINAL:
-        remove(places.pointer(session.environment))
+        places.pointer(session.environment).unlink(missing_ok=True)
     else:
-        _write_if_other(places.pointer(session.environment), pointer_of(connection, session))
+        _write_lightly(places.pointer(session.environment), pointer_of(connection, session), flush=False)
 
 
 def write_handoff(connection: sqlite3.Connection, places: Places, session: Session) -> None:
-    """Put handoff.json in place, or take it away where nothing is offered."""
+    """Put handoff.json in place, or take it away where nothing is offered.
+
+    A removal is not flushed: a file that came back after a loss of power would be refused as used.
+    """
     if text := handoff_of(connection, session):
         _write_if_other(places.handoff, text)
     else:
-        remove(places.handoff)
+        places.handoff.unlink(missing_ok=True)
 
 
 def write_results(connection: sqlite3.Connection, places: Places, session: Session) -> None:
@@ -82,6 +87,19 @@ def sweep_spool(connection: sqlite3.Connection, places: Places) -> None:
         session = rows.session(connection, path.name.partition(".")[0])
         if session and session.state in FINAL and rows.spool_place(connection, path.name) == path.stat().st_size:
             remove(path)
+
+
+def _write_lightly(path: Path, text: str, *, flush: bool) -> None:
+    """Old or new, never half, for whoever is killed. A flush is most of what a verb costs, so only what needs it has one."""
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    beside = path.with_name(f".{path.name}.new")  # under the lock: there is no other writer
+    with beside.open("wb") as file:
+        file.write(text.encode())
+        file.flush()
+        if flush:
+            os.fsync(file.fileno())
+    os.replace(beside, path)
 
 
 def _write_if_other(path: Path, text: str) -> None:

@@ -9,16 +9,18 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from apps.bridge.errors import BridgeRefusal
 from apps.bridge.protocol import Bridge
 from apps.bridge.records import CaseRecord
-from apps.bridge.states import FINAL, LAYERS, State
+from apps.bridge.states import FINAL, LAYERS, State, arrow
 from tests.bridge.driving import everything, raw, results, transition
 
 TITLES = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 STATUSES = st.sampled_from(["passed", "failed", "skipped"])
+MOSTLY_WELL = st.sampled_from(["passed", "passed", "passed", "passed", "failed", "skipped"])
+RARELY = st.integers(0, 4).map(lambda number: number == 4)
 SHELL_WORDS = {"passed": "pass", "failed": "fail", "skipped": "skip"}
 
 
@@ -82,10 +84,44 @@ class Machine(RuleBasedStateMachine):
         try:
             yield
         except BridgeRefusal as error:
-            assert really, f"refused: {error.code}"
+            assert really, f"refused: {error.code}"  # noqa: PT017
             assert everything(self.data) == before
         else:
             assert not really, "this should have been refused"
+
+    @initialize()
+    def begin(self):
+        self.init()
+
+    # --- forward ------------------------------------------------------------------------------
+
+    @rule(steps=st.integers(1, 6), title=TITLES, status=MOSTLY_WELL)
+    def go_forward(self, steps, title, status):
+        """The verbs of a session in which all goes well: chance alone seldom comes far."""
+        for _ in range(steps):
+            self.one_forward(title, status)
+            self.it_is_as_the_model_says()
+
+    def one_forward(self, title, status):
+        model = self.model
+        if not self.active:
+            self.init()
+        elif model.state == State.INITIALISED:
+            self.layer("L0")
+        elif model.state == State.RECOVERING:
+            self.repair(False)
+        elif model.state in (State.SHELL_RUNNING, State.APP_RUNNING) and not self.recorded_in(model.running):
+            self.case(title, status)
+        elif model.state in (State.SHELL_RUNNING, State.HANDOFF_OFFERED):
+            first = model.state == State.SHELL_RUNNING or model.document != "true" or model.expired or self.stale
+            self.offer(False) if first else self.accept()
+        elif model.state == State.HANDOFF_ACCEPTED and max(model.layers) < "L5":
+            self.layer("L5")
+        else:
+            self.complete()
+
+    def recorded_in(self, layer):
+        return not layer or any(place == layer for place, _ in self.model.cases)
 
     # --- verbs --------------------------------------------------------------------------------
 
@@ -181,8 +217,10 @@ class Machine(RuleBasedStateMachine):
         elif not again:
             self.model.end(State.FAILED if failed else State.COMPLETED)
 
-    @rule(verb=st.sampled_from([State.FAILED, State.ABORTED]))
-    def stop(self, verb):
+    @rule(verb=st.sampled_from([State.FAILED, State.ABORTED]), sure=RARELY)
+    def stop(self, verb, sure):
+        if not sure:
+            return
         again = self.model.state == verb
         allowed = again or (self.active and (self.model.state != State.RECOVERING or verb == State.ABORTED))
         with self.refused(not allowed):
@@ -192,7 +230,7 @@ class Machine(RuleBasedStateMachine):
             self.model.judge(blame=True)
             self.model.end(verb)
 
-    @rule(finish=st.booleans())
+    @rule(finish=RARELY)
     @precondition(lambda self: self.model.state is not None)
     def repair(self, finish):
         was_active = self.active
@@ -230,8 +268,6 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.active and self.model.state != State.RECOVERING)
     def a_hand_takes_no_arrow_that_is_not_there(self, aim):
         source = self.model.state
-        from apps.bridge.states import arrow
-
         if arrow(source, aim) is None:
             try:
                 raw(self.data, transition(aim))
@@ -239,9 +275,11 @@ class Machine(RuleBasedStateMachine):
                 return
             raise AssertionError(f"{source} → {aim} was taken by hand")
 
-    @rule()
+    @rule(really=RARELY)
     @precondition(lambda self: self.active and self.model.state != State.RECOVERING)
-    def a_repair_is_killed(self):
+    def a_repair_is_killed(self, really):
+        if not really:
+            return
         raw(self.data, transition(State.RECOVERING))
         self.model.state = State.RECOVERING
 

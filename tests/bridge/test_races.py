@@ -121,5 +121,3 @@ def test_two_commands(data, bridge):
     documents = [json.loads(each.communicate()[0]) for each in both]
     assert sorted(each.returncode for each in both) == [0, 1]
     assert sorted(each.get("state") or each["error"]["code"] for each in documents) == ["initialised", "session_active"]
-
-

@@ -21,7 +21,6 @@ from apps.bridge.states import State
 from tests.bridge.driving import bring_on, bring_to, enter_recovering, everything, raw, results
 
 
-
 class Case:
     """How to come into trouble with `verb`, and what has to be done by hand before the cure can help."""
 
@@ -124,9 +123,7 @@ CASES: dict[str, Case] = {
     "handoff_unreadable": Case(State.HANDOFF_OFFERED, truncate, accept),
     "handoff_newer": Case(State.HANDOFF_OFFERED, lambda b: rewrite(b, version=2), accept),
     "handoff_edited": Case(State.HANDOFF_OFFERED, edit, accept),
-    "handoff_other_environment": Case(
-        State.HANDOFF_OFFERED, lambda b: rewrite(b, environment="production"), accept
-    ),
+    "handoff_other_environment": Case(State.HANDOFF_OFFERED, lambda b: rewrite(b, environment="production"), accept),
     "handoff_other_session": Case(State.HANDOFF_OFFERED, from_other_session, accept),
     "handoff_replayed": Case(State.HANDOFF_OFFERED, replay, accept),
     "handoff_expired": Case(State.SHELL_RUNNING, expire, accept),
@@ -242,7 +239,8 @@ def test_a_document_is_refused_wherever_it_is_cut(length: int, bridge: Bridge):
 
 
 @pytest.mark.parametrize(
-    "content", ["[]", "null", '"text"', "{}", '{"version": 1}', '{"version": true}', "[" * 5000, "\xff", '{"version": "2"}']
+    "content",
+    ["[]", "null", '"text"', "{}", '{"version": 1}', '{"version": true}', "[" * 5000, "\xff", '{"version": "2"}'],
 )
 def test_what_is_no_handoff_is_refused(content: str, bridge: Bridge):
     bring_to(bridge, State.HANDOFF_OFFERED)

@@ -203,7 +203,12 @@ def test_an_old_session_whose_end_was_lost_is_closed(bridge: Bridge, data):
 def test_a_record_that_is_nonsense_harms_nothing(bridge: Bridge, data):
     bring_to(bridge, State.SHELL_RUNNING)
     good = bridge.status().session.id
-    for name, content in {"a": "{", "b": "[]", "c": '{"results": 1}', "d": json.dumps({"results": {"session": None}})}.items():
+    for name, content in {
+        "a": "{",
+        "b": "[]",
+        "c": '{"results": 1}',
+        "d": json.dumps({"results": {"session": None}}),
+    }.items():
         (data / f"bridge/records/{name}.json").write_text(content)
     (data / "test_state.db").unlink()
     bridge.repair()

@@ -93,7 +93,9 @@ def test_the_words_of_the_shell_become_results(shell: str, running: Bridge, data
 
 def test_a_whole_session_from_a_script(shell: str, bridge: Bridge, data: Path):
     bridge.init()
-    done = run(shell, "bridge_layer L0 && bridge_case pass a && bridge_layer L1 && bridge_case pass b && bridge_offer", data)
+    done = run(
+        shell, "bridge_layer L0 && bridge_case pass a && bridge_layer L1 && bridge_case pass b && bridge_offer", data
+    )
     assert (done.returncode, done.stdout) == (0, b"")
     assert bridge.status().session.state == State.HANDOFF_OFFERED
     assert [(each["layer"], each["title"]) for each in cases(bridge)] == [("L0", "a"), ("L1", "b")]
@@ -108,7 +110,9 @@ def test_a_layer_that_is_refused_answers_so(shell: str, running: Bridge, data: P
 
 def test_a_result_starts_no_process(shell: str, running: Bridge, data: Path):
     """Nothing can be found to start: PATH is empty."""
-    done = run(shell, 'PATH=; n=0; while [ $n -lt 300 ]; do bridge_case pass "case $n" || exit 9; n=$((n + 1)); done', data)
+    done = run(
+        shell, 'PATH=; n=0; while [ $n -lt 300 ]; do bridge_case pass "case $n" || exit 9; n=$((n + 1)); done', data
+    )
     assert done.returncode == 0, done.stderr
     assert len(cases(running)) == 300
     # A subshell would be a process too: the shell's own number is all that the files are named after.
@@ -159,7 +163,9 @@ def test_dev_full_is_told(shell: str, running: Bridge, data: Path):
     script = 'bridge_case pass a; rm "$BRIDGE__FILE"; ln -s /dev/full "$BRIDGE__FILE"; bridge_case pass b; echo $?; bridge_case pass c; echo $?'
     done = run(shell, script, data)
     assert done.stdout == b"1\n0\n"
-    (data / "bridge/spool").joinpath(*[each.name for each in (data / "bridge/spool").iterdir() if each.is_symlink()]).unlink()
+    (data / "bridge/spool").joinpath(
+        *[each.name for each in (data / "bridge/spool").iterdir() if each.is_symlink()]
+    ).unlink()
     assert [each["title"] for each in cases(running)] == ["c"]
 
 
