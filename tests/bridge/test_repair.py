@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from apps.bridge import errors
+from apps.bridge import errors, mending
 from apps.bridge.protocol import Bridge
 from apps.bridge.records import CaseRecord
 from apps.bridge.states import State
@@ -232,3 +232,35 @@ def bring_on_new(bridge: Bridge) -> None:
     bridge.init()
     bring_on(bridge, State.HANDOFF_OFFERED)
     assert bridge.verify() == []
+
+
+def test_results_that_are_gone_are_written_again(bridge: Bridge, data):
+    bring_to(bridge, State.FAILED)
+    before = results(data)
+    for spoil in (lambda: (data / "results.json").unlink(), lambda: (data / "results.json").write_text("{}")):
+        spoil()
+        assert codes(bridge) == ["results_wrong"]
+        bridge.repair()
+        assert results(data) == before
+
+
+def test_a_line_that_is_read_again_is_not_counted_again(bridge: Bridge, data):
+    """The place up to which a file was read is lost; file and place of each line still name its result."""
+    bring_to(bridge, State.SHELL_RUNNING)
+    session = bridge.status().session.id
+    line = f"\n1\t{session}\tL0\tpass\t\t\tonce\t\t.\n"
+    (data / f"bridge/spool/{session}.7.0").write_text(line * 2)
+    assert bridge.status()
+    before = bridge.results()
+    raw(data, "DELETE FROM spools")
+    assert bridge.results() == before
+    assert [(each["title"], each["attempts"]) for each in before["cases"]][1:] == [("once", 1)] * 2
+
+
+def test_the_journal_of_a_damaged_database_is_not_left_for_the_new_one(data):
+    data.mkdir()
+    (data / "test_state.db").write_bytes(b"damaged")
+    (data / "test_state.db-journal").write_bytes(b"of the damaged one")
+    mending._set_aside(data / "test_state.db")
+    assert not (data / "test_state.db-journal").exists()
+    assert len(list(data.glob("test_state.db.damaged-*-journal"))) == 1
