@@ -88,7 +88,7 @@ def say_repaired(done: Repaired) -> None:
     if done.status is None:
         say("There is no session.")
     else:
-        word = "Repaired" if done.problems else "All is as it should be"
+        word = "Repaired" if done.problems else "Nothing is left to repair"
         say(f"{word}: session {done.status.session.id} is {done.status.session.state}.")
 
 
