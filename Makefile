@@ -20,12 +20,13 @@ test: setup  ## run the tests (ARGS=… goes to pytest)
 	@$(PYTHON) -m pytest $(ARGS)
 
 kills: setup  ## the long form of the kill tests: 20 deaths of each part (KILLS=… for more)
-	@KILLS=$${KILLS:-20} $(PYTHON) -m pytest tests/stack/test_kills.py -s $(ARGS)
+	@KILLS=$${KILLS:-20} $(PYTHON) -m pytest tests/stack/test_kills.py tests/bridge/test_kills.py -s $(ARGS)
 
 bench: setup  ## the figures of speed, as ratios against named peers; 1 when one is above its limit
 	@$(PYTHON) -m tests.bench.bench_flow --assert
 	@$(PYTHON) -m tests.bench.bench_compile data/bench/tpch-sf1-parquet
 	@$(PYTHON) -m tests.bench.bench_runs
+	@$(PYTHON) -m tests.bench.bench_bridge --assert
 
 lint: setup  ## check style, types, floors and that migrations are complete
 	@sh .make/lint.sh

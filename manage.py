@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The command line. Commands on flow files skip Django: they need neither settings nor a database."""
+"""The command line. Commands on flow files and of the bridge skip Django: they need neither settings nor its database."""
 
 import os
 import sys
@@ -12,6 +12,10 @@ def main() -> None:
 
         if cli.is_file_command(sys.argv[2:]):
             cli.leave(cli.main(sys.argv[2:]))
+    if sys.argv[1:2] == ["bridge"]:
+        from apps.bridge import cli as bridge
+
+        sys.exit(bridge.main(sys.argv[2:]))
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)
