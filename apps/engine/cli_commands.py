@@ -270,7 +270,11 @@ def format_command(arguments: argparse.Namespace) -> int:
         entry["changed"] = formatted != text
         entry["ok"] = not (arguments.check and entry["changed"])
         if entry["changed"] and not arguments.check:
-            write_atomic(path, formatted, mode=path.stat().st_mode & 0o777)
+            try:
+                write_atomic(path, formatted, mode=path.stat().st_mode & 0o777)
+            except OSError as error:
+                cli_text.say_error(f"{path} cannot be written: {error.strerror}.", "Its text is as it was.")
+                entry["ok"] = False
     if arguments.json:
         _print_json({"version": 1, "files": found})
     else:

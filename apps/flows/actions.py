@@ -15,7 +15,7 @@ from apps.audit.actions import record
 from apps.audit.actors import actor_of
 from apps.common import clock, files
 from apps.common.errors import FlowControlError
-from apps.flows.checked import HOME, Checked, FlowInvalid, check_text, settings_of, workspace
+from apps.flows.checked import Checked, FlowInvalid, check_text, settings_of, workspace
 from apps.flows.models import Flow, FlowTestResult, FlowVersion
 from apps.jobs import actions as jobs
 from apps.language.diagnostics import Diagnostic
@@ -153,7 +153,7 @@ def restore_flow(*, by: Any, flow: Flow) -> None:
     """Bring an archived flow back as it was. Not archived: nothing changes."""
     policy.check(by, "flows.delete")
     if Flow.objects.filter(pk=flow.pk, archived_at__isnull=False).update(archived_at=None, archived_by=""):
-        record("flow.restore", by=by, target=f"flow:{flow.name}", environment=HOME)
+        record("flow.restore", by=by, target=f"flow:{flow.name}")
     flow.refresh_from_db()
 
 

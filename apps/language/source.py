@@ -35,7 +35,7 @@ def too_large(size: int) -> Diagnostic:
     """`size` in bytes."""
     return Diagnostic(
         "E002",
-        f"the file has {size / 1024**2:.1f} MiB; a flow may have 1 MiB",
+        f"the file has {size / 1024**2:.1f} MiB or more; a flow may have 1 MiB",
         hint="data belongs into a source; split a large flow into several",
     )
 
