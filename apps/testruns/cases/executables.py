@@ -185,7 +185,7 @@ def run_executable(case: Case, place: Place, folder: Path, mark: str, stopping: 
     Results come as they are printed. Raises Stopped soon after `stopping` is set; closed early, it kills the process.
     """
     assert case.path is not None, "an executable has a path"
-    reader, started = OutputReader(case), time.monotonic()
+    started = time.monotonic()
     with own_folder(folder) as own:
         variables = declared_variables(place, case.layer, own, mark)
         try:
@@ -193,6 +193,7 @@ def run_executable(case: Case, place: Place, folder: Path, mark: str, stopping: 
         except CannotStartError as error:
             yield result_of(case, "failed", str(error))
             return
+        reader = OutputReader(case, running.captured)
         with running:
             for _, line in running.lines(case.timeout_seconds, stopping):
                 yield from reader.feed(line)

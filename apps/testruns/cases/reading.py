@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from apps.testruns.cases.model import WHOLE, Case, Result, Status, result_of
+from apps.testruns.cases.model import WHOLE, Case, Result, Status, result_of, shortened
 from apps.testruns.cases.output import Capture
 from apps.testruns.cases.tap import MOST_POINTS, Point, TapReader
 
 SKIPPED_EXIT_CODE = 77  # as automake and meson have it
+LARGEST_LAST_LINES = 2_000  # characters
 UNDECIDED_LINES = 2_000  # after so many without a sign of TAP there will be none
 
 _STATUSES: dict[str, Status] = {"pass": "passed", "fail": "failed", "skip": "skipped"}
@@ -50,7 +51,8 @@ class OutputReader:
     Never raises, whatever is fed. `finish` comes once, after the last line.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, captured: Capture) -> None:
+        """`captured` grows while the process runs: a failed result shows what was said last when it came."""
         self._case = case
         self._kind: Literal["undecided", "tap", "json", "plain"] = "undecided"
         self._tap = TapReader()
@@ -58,7 +60,7 @@ class OutputReader:
         self._held: list[Point] = []  # points of what may still turn out to be no TAP
         self._lines = 0
         self._is_first = True
-        self._made = Results(case)
+        self._made = Results(case, captured)
 
     def feed(self, line: str) -> list[Result]:
         """The results that are whole with this line."""
@@ -110,8 +112,8 @@ class OutputReader:
 class Results:
     """Makes results of one run of a case: counted on, and no title twice."""
 
-    def __init__(self, case: Case) -> None:
-        self._case = case
+    def __init__(self, case: Case, captured: Capture | None = None) -> None:
+        self._case, self._captured = case, captured
         self._seen: dict[str, int] = {}
         self._count = 0
         self.any_failed = False
@@ -134,9 +136,17 @@ class Results:
             point.status,
             seconds=point.seconds,
             message=point.message,
-            output=point.output,
+            output=self._output_of(point),
             order=self._count,
         )
+
+    def _output_of(self, point: Point) -> str:
+        """What belongs to the point. One that failed shows the last lines of the file too: standard error is among
+        them, of which nobody can say to which point it belongs."""
+        if point.status != "failed" or self._captured is None or point.title == WHOLE:
+            return point.output
+        said = shortened("\n".join(self._captured.last(20)), LARGEST_LAST_LINES)
+        return "\n".join(filter(None, [point.output, "--- the last lines of the file at that time ---", said]))
 
     def _unique(self, title: str) -> str:
         """A case's history goes by its title, so the second of a name is another."""

@@ -22,7 +22,8 @@ read -r _
 round=0
 while [ -r /proc/self/environ ] && [ $round -lt 20 ]; do
     round=$((round + 1))
-    found=$(grep -lsaF -- "FLOWCONTROL_CASE=$1" /proc/[0-9]*/environ) || break
+    found=$(grep -lsF -- "FLOWCONTROL_CASE=$1" /proc/[0-9]*/environ)
+    [ -n "$found" ] || break
     for file in $found; do
         number=${file#/proc/}
         kill -KILL "${number%/environ}" 2>/dev/null
@@ -56,6 +57,10 @@ class Sweep:
                 cwd="/",
                 start_new_session=True,
             )
+        except OSError:
+            os.close(self._held)
+            self.folder.rmdir()
+            raise
         finally:
             os.close(read_end)
         return self
