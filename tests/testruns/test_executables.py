@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from apps.testruns.cases import process
-from apps.testruns.cases.model import LONGEST_OUTPUT, WHOLE
+from apps.testruns.cases.model import LONGEST, WHOLE
 from tests.testruns.making import (
     is_running,
     memory_grows_by_less_than,
@@ -282,14 +282,14 @@ def test_50_megabytes_are_read_in_little_memory(tmp_path: Path) -> None:
     assert result.output.startswith("begun")
     assert result.output.endswith("ended")
     assert "lines left out" in result.output
-    assert len(result.output) <= LONGEST_OUTPUT
+    assert len(result.output) <= LONGEST["output"]
 
 
 def test_an_endless_line_is_cut(tmp_path: Path) -> None:
     sh(tmp_path, "# case: timeout=0.5\ntr '\\0' x < /dev/zero")
     with memory_grows_by_less_than(16_000_000):
         (result,) = run(tmp_path).results
-    assert (result.status, len(result.output) <= LONGEST_OUTPUT) == ("failed", True)
+    assert (result.status, len(result.output) <= LONGEST["output"]) == ("failed", True)
 
 
 def test_endless_points_are_one_failure_more(tmp_path: Path) -> None:

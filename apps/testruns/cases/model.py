@@ -17,7 +17,7 @@ Status = Literal["passed", "failed", "skipped"]
 Kind = Literal["executable", "check", "pytest", "broken"]
 
 WHOLE = "the file as a whole"  # title of the one failure more: a crash, a plan that was not met, no end in time
-LONGEST_TITLE, LONGEST_MESSAGE, LONGEST_OUTPUT = 300, 4_000, 65_536  # characters
+LONGEST = {"source": 500, "title": 300, "message": 4_000, "output": 65_536}  # characters of a result's texts
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
 
@@ -77,7 +77,7 @@ class Result:
     order: int = 1  # its place among the results of its source
 
     def __post_init__(self) -> None:
-        for name, longest in (("title", LONGEST_TITLE), ("message", LONGEST_MESSAGE), ("output", LONGEST_OUTPUT)):
+        for name, longest in LONGEST.items():
             object.__setattr__(self, name, shortened(storable(getattr(self, name)), longest))
 
 

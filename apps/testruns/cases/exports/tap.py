@@ -3,15 +3,20 @@
 import json
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from apps.testruns.cases.model import Result
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
-def tap_text(results: Sequence[Result]) -> str:
-    """The document. Its plan comes first, so that one that was cut off is seen to be."""
-    lines = ["TAP version 14", f"1..{len(results)}" if results else "1..0 # SKIP there are no results"]
+def tap_text(results: Sequence[Result], *, version: Literal[13, 14] = 14) -> str:
+    """The document. Its plan comes first, so that one that was cut off is seen to be.
+
+    `version` 13 is for readers that refuse a 14, as Perl's do before Test::Harness 3.48; nothing else is written
+    otherwise.
+    """
+    lines = [f"TAP version {version}", f"1..{len(results)}" if results else "1..0 # SKIP there are no results"]
     for number, each in enumerate(results, start=1):
         lines += _point(number, each)
     return "\n".join(lines) + "\n"
