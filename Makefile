@@ -26,6 +26,7 @@ bench: setup  ## the figures of speed, as ratios against named peers; 1 when one
 	@$(PYTHON) -m tests.bench.bench_flow --assert
 	@$(PYTHON) -m tests.bench.bench_compile data/bench/tpch-sf1-parquet
 	@$(PYTHON) -m tests.bench.bench_runs
+	@$(PYTHON) -m tests.bench.bench_cases --assert
 
 lint: setup  ## check style, types, floors and that migrations are complete
 	@sh .make/lint.sh

@@ -9,11 +9,13 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from apps.testruns.cases.executables import discover
+from apps.testruns.cases.model import Case
 from apps.testruns.cases.runner import run_layer
 from tests.testruns.making import place, write
 
@@ -55,22 +57,16 @@ for my $file (@ARGV) {
 """
 
 
-@pytest.fixture(scope="module")
-def checks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of checks with the chosen files and what they need beside them."""
-    root = tmp_path_factory.mktemp("suite")
-    shutil.copytree(SUITE, root / "L2", symlinks=True)  # one of them leads to itself
-    keep = {path.name for chosen in CHOSEN for path in (root / "L2").glob(f"test-{chosen}.sh")}
-    for path in list((root / "L2").glob("test-*")):
-        if path.name not in keep:
-            path.unlink()
-    return root
+def chosen_cases() -> list[Case]:
+    """Found where they are installed: that folder is the layer."""
+    patterns = [f"test-{each}.sh" for each in CHOSEN]
+    found = discover(SUITE.parent, (SUITE.name,)).cases
+    return [case for case in found if any(fnmatch(Path(case.source).name, each) for each in patterns)]
 
 
-def counts_of_perl(root: Path) -> dict[str, tuple[int, int, int]]:
+def counts_of_perl(root: Path, files: list[str]) -> dict[str, tuple[int, int, int]]:
     """File → passed, failed, skipped."""
     write(root, "starter", STARTER)
-    files = sorted(str(path) for path in (root / "L2").glob("test-*.sh"))
     environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(root), "TMPDIR": str(root)}
     done = subprocess.run(
         ["perl", "-e", COUNTER, *files],
@@ -85,14 +81,14 @@ def counts_of_perl(root: Path) -> dict[str, tuple[int, int, int]]:
     return {name: (int(passed), int(failed), int(skipped)) for name, passed, failed, skipped in rows}
 
 
-def test_its_counts_are_those_of_prove(checks: Path) -> None:
-    cases = [case for case in discover(checks).cases if Path(case.source).name.startswith("test-")]
-    outcome = run_layer("L2", cases, place(checks))
+def test_its_counts_are_those_of_prove(tmp_path: Path) -> None:
+    cases = chosen_cases()
+    outcome = run_layer("L2", cases, place(tmp_path))
     counted: dict[str, Counter[str]] = {}
     for each in outcome.results:
         counted.setdefault(Path(each.source).name, Counter())[each.status] += 1
     ours = {name: (found["passed"], found["failed"], found["skipped"]) for name, found in counted.items()}
-    assert ours == counts_of_perl(checks)
+    assert ours == counts_of_perl(tmp_path, [str(case.path) for case in cases])
     assert len(outcome.results) >= 100
     assert len(cases) >= 15
     print(f"{len(cases)} files, {outcome.passed} passed, {outcome.failed} failed, {outcome.skipped} skipped")

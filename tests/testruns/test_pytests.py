@@ -93,10 +93,10 @@ def test_a_process_that_dies_is_one_failure_more_and_names_the_test(tmp_path):
 
 def test_a_test_that_takes_too_long_is_named(tmp_path):
     started = time.monotonic()
-    text = "# case: timeout=1.5\nimport time\ndef test_a(): time.sleep(30)\n"
+    text = "# case: timeout=3\nimport time\ndef test_a(): time.sleep(30)\n"
     (result,) = results_of(tmp_path, text)
-    assert time.monotonic() - started < 8
-    assert "did not end within 1.5 s" in result.message
+    assert time.monotonic() - started < 10
+    assert "did not end within 3 s" in result.message
     assert "It was running test_a." in result.message
 
 

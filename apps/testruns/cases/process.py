@@ -28,7 +28,7 @@ from apps.testruns.cases.output import Capture, Lines
 Stream = Literal["stdout", "stderr", "results"]
 
 GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL when time is up
-STOP_GRACE_SECONDS = 0.4  # and when nobody wants it any more
+STOP_GRACE_SECONDS = 0.3  # and when nobody wants it any more
 LOOK_SECONDS = 0.1  # how often a stop is looked for
 LOOK_WITHOUT_PID_FILE_SECONDS = 0.01  # and how often the end, where nothing tells it
 CHUNK = 65_536
