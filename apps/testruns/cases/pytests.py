@@ -4,7 +4,6 @@ The file stands for itself: neither the settings of pytest nor the `conftest.py`
 are loaded only by the file's own `pytest_plugins`. So a file tests the same wherever its folder lies.
 """
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -13,15 +12,13 @@ from threading import Event
 from typing import Any
 
 from apps.testruns.cases.executables import end_of, own_folder
-from apps.testruns.cases.model import Case, Place, Result, Status, result_of
+from apps.testruns.cases.model import Case, Place, Result, result_of
 from apps.testruns.cases.process import CannotStartError, Running, declared_variables
-from apps.testruns.cases.reading import End, Results
+from apps.testruns.cases.reading import STATUSES, End, Results, json_object, seconds_in
 from apps.testruns.cases.tap import MOST_POINTS, Point
 
 ROOT = Path(__file__).resolve().parents[3]  # what `apps` is imported from
 NO_TESTS = 5  # pytest's exit status
-
-_STATUSES: dict[str, Status] = {"pass": "passed", "fail": "failed", "skip": "skipped"}
 
 
 def command(path: Path) -> list[str]:
@@ -66,10 +63,10 @@ class _PluginReader:
         self._has_ended = False
 
     def feed(self, line: str) -> list[Result]:
-        event = _event_in(line)
+        event = json_object(line)
         self._begun = str(event.get("begins", self._begun))
         self._has_ended = self._has_ended or "ends" in event
-        if "title" not in event or event.get("status") not in _STATUSES:
+        if "title" not in event or str(event.get("status")) not in STATUSES:
             return []
         self._count += 1
         self._begun = ""
@@ -101,20 +98,12 @@ class _PluginReader:
         return ""
 
 
-def _event_in(line: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _point(event: dict[str, Any], number: int) -> Point:
     return Point(
         number,
         str(event["title"]),
-        _STATUSES[event["status"]],
+        STATUSES[str(event["status"])],
         str(event.get("message", "")),
         str(event.get("output", "")),
-        float(event.get("seconds", 0.0)),
+        seconds_in(event),
     )

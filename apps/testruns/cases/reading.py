@@ -18,7 +18,7 @@ SKIPPED_EXIT_CODE = 77  # as automake and meson have it
 LARGEST_LAST_LINES = 2_000  # characters
 UNDECIDED_LINES = 2_000  # after so many without a sign of TAP there will be none
 
-_STATUSES: dict[str, Status] = {"pass": "passed", "fail": "failed", "skip": "skipped"}
+STATUSES: dict[str, Status] = {"pass": "passed", "fail": "failed", "skip": "skipped"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,25 +181,29 @@ class JsonReader:
 
 def is_json_result(line: str) -> bool:
     """Whether the line is a result. Any other document is output: a program may print JSON for its own ends."""
-    found = _json_object(line)
+    found = json_object(line)
     return "title" in found and "status" in found
 
 
 def _json_point(line: str, number: int) -> Point:
-    found = _json_object(line)
+    found = json_object(line)
     title, status = found.get("title"), found.get("status")
-    if not isinstance(title, str) or not title.strip() or status not in _STATUSES:
+    if not isinstance(title, str) or not title.strip() or not isinstance(status, str) or status not in STATUSES:
         why = 'write {"title": …, "status": "pass", "fail" or "skip"}, and if you like "seconds" and "message"'
         return Point(number, f"result {number}", "failed", f"This line is no result: {line[:200]}\n{why}")
-    seconds = found.get("seconds", 0)
-    is_number = isinstance(seconds, int | float) and 0 <= seconds < 10**9  # neither NaN nor infinity
     message = found.get("message") or ""
     if not message and status != "pass":
         message = "it gave no reason"
-    return Point(number, title.strip(), _STATUSES[status], str(message), seconds=float(seconds) if is_number else 0.0)
+    return Point(number, title.strip(), STATUSES[status], str(message), seconds=seconds_in(found))
 
 
-def _json_object(line: str) -> dict[str, Any]:
+def seconds_in(found: dict[str, Any]) -> float:
+    """The value of `seconds`, 0 if it is no length of time: JSON as Python reads it has NaN and infinity."""
+    seconds = found.get("seconds")
+    return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < 10**9 else 0.0
+
+
+def json_object(line: str) -> dict[str, Any]:
     """The object in the line, {} if there is none."""
     if not line.lstrip().startswith("{"):
         return {}
