@@ -75,3 +75,10 @@ def test_a_capture_never_holds_more_than_it_may(lines, largest):
     assert len(capture.text()) <= largest + len(note)
     if sum(len(line) + 1 for line in lines) <= largest // 2:
         assert capture.text() == "\n".join(lines)
+
+
+def test_lines_as_long_as_the_room_do_not_pile_up():
+    capture = Capture(20)
+    for _ in range(1_000):
+        capture.add("x" * 30)
+    assert len(capture.text()) < 60

@@ -56,12 +56,13 @@ class Capture:
             self._head.append(line)
             self._left -= size
             return
-        if not self._room:
+        if self._room < 2:
             self.left_out += 1
             return
-        self._tail.append(line[-self._room :])
-        self._tail_size += min(size, self._room)
-        while self._tail_size > self._room and len(self._tail) > 1:
+        kept = line[1 - self._room :]  # a line counts with its end
+        self._tail.append(kept)
+        self._tail_size += len(kept) + 1
+        while self._tail_size > self._room:
             self._tail_size -= len(self._tail.popleft()) + 1
             self.left_out += 1
 
