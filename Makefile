@@ -1,12 +1,12 @@
 # Each target makes what it needs; all of them can be run again at any time.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test kills bench lint format
+.PHONY: help setup run test verify-dev kills bench lint format
 
 PYTHON := .venv/bin/python
 STAMP := .venv/.synced
 
 help:  ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with the locked packages
 
@@ -19,6 +19,9 @@ run: setup  ## start the portal on http://localhost:8080 (APP_PORT=… for anoth
 test: setup  ## run the tests (ARGS=… goes to pytest)
 	@$(PYTHON) -m pytest $(ARGS)
 
+verify-dev: setup  ## run the layered tests of dev; best with `make run` beside it
+	@$(PYTHON) manage.py testrun start dev $(ARGS)
+
 kills: setup  ## the long form of the kill tests: 20 deaths of each part (KILLS=… for more)
 	@KILLS=$${KILLS:-20} $(PYTHON) -m pytest tests/stack/test_kills.py tests/bridge/test_kills.py -s $(ARGS)
 
@@ -27,6 +30,7 @@ bench: setup  ## the figures of speed, as ratios against named peers; 1 when one
 	@$(PYTHON) -m tests.bench.bench_compile data/bench/tpch-sf1-parquet
 	@$(PYTHON) -m tests.bench.bench_runs
 	@$(PYTHON) -m tests.bench.bench_bridge --assert
+	@$(PYTHON) -m tests.bench.bench_cases --assert
 
 lint: setup  ## check style, types, floors and that migrations are complete
 	@sh .make/lint.sh
