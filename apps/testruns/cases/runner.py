@@ -72,11 +72,13 @@ def run_layer(
     *,
     parallel: int = 2,
     on_result: Callable[[Result], None] | None = None,
+    on_done: Callable[[Case, Sequence[Result]], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> LayerOutcome:
     """Run them, at most `parallel` at once. A layer without a case is a failed one.
 
     `on_result` gets each result when it is final: at once for a case without retries, else when no retry is left.
+    `on_done` gets all results of a case when it has ended.
     When `should_stop` says so, running processes are ended and the outcome comes within a second; results that were
     told stay. What either raises ends the layer too, and is raised when nothing runs any more. Killed at any point, the
     processes of its cases are killed by the keeper of sweep.py. Run twice, the cases run twice.
@@ -88,10 +90,10 @@ def run_layer(
             on_result(nothing)
         return LayerOutcome(layer, (nothing,), 0.0)
     if all(case.kind in ("check", "broken") for case in cases):
-        found, unfinished = _Layer(cases, place, None).run(parallel, on_result, should_stop)
+        found, unfinished = _Layer(cases, place, None).run(parallel, _Ears(on_result, on_done, should_stop))
     else:
         with Sweep() as sweep:
-            found, unfinished = _Layer(cases, place, sweep).run(parallel, on_result, should_stop)
+            found, unfinished = _Layer(cases, place, sweep).run(parallel, _Ears(on_result, on_done, should_stop))
     return LayerOutcome(layer, found, time.monotonic() - started, unfinished)
 
 
@@ -103,6 +105,15 @@ def _empty(layer: str) -> Result:
         "failed",
         message=f"There is no case in {layer} for this environment, so nothing was tested: add one, or leave the layer out.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ears:
+    """Who is told and asked, in the thread that called."""
+
+    on_result: Callable[[Result], None] | None
+    on_done: Callable[[Case, Sequence[Result]], None] | None
+    should_stop: Callable[[], bool] | None
 
 
 class _Layer:
@@ -118,15 +129,13 @@ class _Layer:
         self._left = set(self._results)
         self._error: BaseException | None = None
 
-    def run(
-        self, parallel: int, on_result: Callable[[Result], None] | None, should_stop: Callable[[], bool] | None
-    ) -> tuple[tuple[Result, ...], tuple[Case, ...]]:
+    def run(self, parallel: int, ears: _Ears) -> tuple[tuple[Result, ...], tuple[Case, ...]]:
         count = max(1, min(parallel, len(self._cases)))
         threads = [threading.Thread(target=self._work, name=f"cases {number}", daemon=True) for number in range(count)]
         for thread in threads:
             thread.start()
         try:
-            self._listen(threads, on_result, should_stop)
+            self._listen(ears)
         finally:
             self._stopping.set()
             self._wait_for(threads)
@@ -135,32 +144,29 @@ class _Layer:
         results = itertools.chain.from_iterable(self._results.values())
         return tuple(results), tuple(self._cases[number] for number in sorted(self._left))
 
-    def _listen(
-        self,
-        threads: list[threading.Thread],
-        on_result: Callable[[Result], None] | None,
-        should_stop: Callable[[], bool] | None,
-    ) -> None:
+    def _listen(self, ears: _Ears) -> None:
         """Until all cases are done or it is to stop."""
         ask_at = 0.0
         while self._left and self._error is None:
-            if should_stop and time.monotonic() >= ask_at:
-                if should_stop():
+            if ears.should_stop and time.monotonic() >= ask_at:
+                if ears.should_stop():
                     return
                 ask_at = time.monotonic() + LOOK_SECONDS
             try:
                 number, result = self._told.get(timeout=LOOK_SECONDS)
             except queue.Empty:
                 continue
-            self._take(number, result)
-            if result is not None and on_result:
-                on_result(result)
+            self._take(number, result, ears)
 
-    def _take(self, number: int, result: Result | None) -> None:
+    def _take(self, number: int, result: Result | None, ears: _Ears) -> None:
         if result is None:
             self._left.discard(number)
-        else:
-            self._results[number].append(result)
+            if ears.on_done:
+                ears.on_done(self._cases[number], self._results[number])
+            return
+        self._results[number].append(result)
+        if ears.on_result:
+            ears.on_result(result)
 
     def _wait_for(self, threads: list[threading.Thread]) -> None:
         """Nothing of the layer runs afterwards. What is still told is heard, or a full queue would hold its thread;
