@@ -20,6 +20,7 @@ test: setup  ## run the tests (ARGS=… goes to pytest)
 	@$(PYTHON) -m pytest $(ARGS)
 
 verify-dev: setup  ## run the layered tests of dev; best with `make run` beside it
+	@$(PYTHON) manage.py migrate --verbosity 0
 	@$(PYTHON) manage.py testrun start dev $(ARGS)
 
 kills: setup  ## the long form of the kill tests: 20 deaths of each part (KILLS=… for more)

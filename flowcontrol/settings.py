@@ -42,6 +42,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 ROOMS = [
     "apps.portal",
     "apps.runs",
+    "apps.testruns",
     "apps.flows",
     "apps.environments",
     "apps.jobs",
@@ -155,6 +156,9 @@ EVENTSTREAM_CHANNELMANAGER_CLASS = "apps.jobs.live.JobChannels"
 FLOW_MEMORY_BYTES = environment.number("FLOW_MEMORY_MB", 2048, 128) * 1024**2
 FLOW_TEMP_BYTES = environment.number("FLOW_TEMP_MB", 10240, 16) * 1024**2
 FLOW_WORKERS = environment.number("FLOW_WORKERS", 2, 1, 64)
+
+# --- layered tests -------------------------------------------------------------------------
+TEST_WORKERS = environment.number("TEST_WORKERS", 2, 1, 64)
 
 # A text of 10 MB is refused by the language, with a reason and without being lost, not by the web server without either.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024**2

@@ -96,6 +96,12 @@ UNFOLD = {
                         "link": reverse_lazy("runs:list"),
                         "permission": _may("runs.view"),
                     },
+                    {
+                        "title": "Tests",
+                        "icon": "fact_check",
+                        "link": reverse_lazy("testruns:list"),
+                        "permission": _may("testruns.view"),
+                    },
                 ]
             },
             {

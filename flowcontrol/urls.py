@@ -7,6 +7,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("apps.flows.urls")),
     path("", include("apps.runs.urls")),
+    path("", include("apps.testruns.urls")),
     path("", include("apps.jobs.urls")),
     path("", include("apps.portal.urls")),
 ]

@@ -6,4 +6,4 @@ class PortalConfig(AppConfig):
     verbose_name = "Portal"
 
     def ready(self) -> None:
-        from apps.portal import policies  # noqa: F401  names the actions of this room
+        from apps.portal import cases, policies  # noqa: F401  names the actions of this room, and its cases of tests

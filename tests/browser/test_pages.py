@@ -1,5 +1,6 @@
 """Every page at both widths, light and dark: nothing scrolls sideways, nothing is too faint to read, nobody complains."""
 
+import json
 import re
 
 import pytest
@@ -10,7 +11,7 @@ from tests.stack.portal import PASSWORD
 PAGES = [
     "/", "/flows/", "/flows/-/new/", "/flows/daily_revenue/", "/flows/daily_revenue/edit/",
     "/flows/daily_revenue/versions/", "/flows/daily_revenue/versions/1/", "/flows/daily_revenue/run/", "/runs/",
-    "/environments/", "/audit/", "/search/?q=revenue", "/admin/", "/admin/runs/run/", "RUN", "OUTPUT",
+    "/tests/", "/tests/new/", "TESTS", "CASE", "/environments/", "/audit/", "/search/?q=revenue", "/admin/", "/admin/runs/run/", "RUN", "OUTPUT",
 ]  # fmt: skip
 READABLE = 4.5  # WCAG AA for text of this size; 3 for large text
 
@@ -56,7 +57,25 @@ def run_address(portal):
     return f"/runs/{run['run']}/"
 
 
-def address(path, page, run_address):
+@pytest.fixture(scope="session")
+def tests_address(portal):
+    """A test run that is over: one layer, in which a case of the environment's own fails."""
+    folder = portal.folder / "data/checks/dev/L1"
+    folder.mkdir(parents=True, exist_ok=True)
+    script = folder / "broken.sh"
+    script.write_text("#!/bin/sh\necho it is broken; exit 3\n")
+    script.chmod(0o755)
+    done = portal.manage("testrun", "start", "dev", "--layers", "L1", "--json", check=False)
+    script.unlink()
+    return f"/tests/{json.loads(done.stdout)['id']}/"
+
+
+def address(path, page, run_address, tests_address):
+    if path in ("TESTS", "CASE"):
+        if path == "CASE":
+            page.goto(tests_address)
+            return page.get_by_role("link", name="broken.sh", exact=True).get_attribute("href")
+        return tests_address
     if path not in ("RUN", "OUTPUT"):
         return path
     if path == "RUN":
@@ -67,9 +86,11 @@ def address(path, page, run_address):
 
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize(("width", "dark"), [(1440, False), (1440, True), (390, False), (390, True)])
-def test_a_page_fits_is_readable_and_says_nothing_in_the_console(open_page, run_address, path, width, dark):
+def test_a_page_fits_is_readable_and_says_nothing_in_the_console(
+    open_page, run_address, tests_address, path, width, dark
+):
     page = open_page("about:blank", width=width, dark=dark)
-    answer = page.goto(address(path, page, run_address))
+    answer = page.goto(address(path, page, run_address, tests_address))
     page.wait_for_load_state("networkidle")
     assert answer.status == 200
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -77,9 +98,9 @@ def test_a_page_fits_is_readable_and_says_nothing_in_the_console(open_page, run_
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if path not in ("/flows/-/new/",)])
-def test_a_page_can_be_read_without_javascript(open_page, run_address, path):
+def test_a_page_can_be_read_without_javascript(open_page, run_address, tests_address, path):
     page = open_page("about:blank", javascript=False)
-    page.goto(address(path, page, run_address))
+    page.goto(address(path, page, run_address, tests_address))
     expect(page.locator("#content")).to_be_visible()
     expect(page.locator("#nav-sidebar").get_by_role("link", name="Flows")).to_be_visible()
 

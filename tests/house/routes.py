@@ -68,6 +68,15 @@ ROUTES = [
     route("runs:step", READERS, pk="{run}", name="{step}"),
     route("runs:output", READERS, pk="{run}", output="{output}"),
     route("runs:download", READERS, pk="{run}", output="{output}"),
+    route("testruns:list", READERS),
+    route("testruns:new", WRITERS, WRITERS),
+    route("testruns:detail", READERS, pk="{testrun}"),
+    route("testruns:live", READERS, pk="{testrun}"),
+    route("testruns:cancel", WRITERS, WRITERS, pk="{testrun}"),
+    route("testruns:export", READERS, pk="{testrun}", form="junit"),
+    route("testruns:case", READERS, pk="{testrun}", case="{case}"),
+    route("testruns:quarantine", None, WRITERS, pk="{testrun}", case="{case}"),
+    route("testruns:release", None, WRITERS, pk="{testrun}", case="{case}"),
     route("jobs:events", READERS, kind="run", pk="{run}", query="?lastEventId=0"),
     route("admin:login", EVERYBODY, EVERYBODY),
     route("admin:logout", None, ACCOUNTS),
@@ -86,6 +95,9 @@ ROUTES = [
 IN_STAGING = [
     route("runs:cancel", OPERATORS, OPERATORS, pk="{staging_run}"),
     route("runs:rerun", None, OPERATORS, pk="{staging_run}"),
+    route("testruns:cancel", OPERATORS, OPERATORS, pk="{staging_testrun}"),
+    route("testruns:quarantine", None, OPERATORS, pk="{staging_testrun}", case="{staging_case}"),
+    route("testruns:release", None, OPERATORS, pk="{staging_testrun}", case="{staging_case}"),
 ]
 
 # What people change in the admin, and who. Every other registered model is kept by machines, and only looked at.

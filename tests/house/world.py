@@ -10,6 +10,7 @@ from apps.common import clock
 from apps.environments.models import Environment
 from apps.flows.actions import save_version
 from apps.runs.models import Output, Run, StepRun
+from apps.testruns.models import CaseResult, LayerResult, TestRun, key_of
 from tests.house.routes import ACCOUNTS, NOBODY, STRANGER
 
 TEXT = """flow orders
@@ -36,6 +37,7 @@ def build() -> World:
     first = save_version(by=SYSTEM, text=TEXT.format(least=1), base_sha256=None)
     second = save_version(by=SYSTEM, text=TEXT.format(least=2), base_sha256=first.sha256)
     run, in_staging = (_run(second, each) for each in (dev, staging))
+    case, case_in_staging = (_case(each) for each in (dev, staging))
     step = StepRun.objects.create(run=run, name="wanted", kind="step", state="succeeded", rows=1)
     output = Output.objects.create(run=run, name="wanted", path="out/orders.csv", rows=1, bytes=10)
     clients = {role: _client(role) for role in ACCOUNTS} | {STRANGER: Client(REMOTE_ADDR=ELSEWHERE)}
@@ -45,9 +47,23 @@ def build() -> World:
         "staging_run": str(in_staging.pk),
         "step": step.name,
         "output": str(output.pk),
+        "testrun": str(case.test_run_id),
+        "case": str(case.pk),
+        "staging_testrun": str(case_in_staging.test_run_id),
+        "staging_case": str(case_in_staging.pk),
         "user": str(User.objects.get(username="viewer").pk),
     }
     return World(values, clients)
+
+
+def _case(environment: Environment) -> CaseResult:
+    """A case of a test run that has ended."""
+    run = TestRun.objects.create(environment=environment, layers=["L1"], state="failed", finished_at=clock.now())
+    LayerResult.objects.create(test_run=run, layer="L1", position=0, status="failed", failed=1)
+    names = {"layer": "L1", "source": "L1/a.sh", "title": "it is there"}
+    return CaseResult.objects.create(
+        test_run=run, environment=environment, status="failed", key=key_of(*names.values()), **names
+    )
 
 
 def _run(version: object, environment: Environment) -> Run:

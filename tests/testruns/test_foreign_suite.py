@@ -22,17 +22,21 @@ from apps.testruns.cases.runner import run_layer
 from tests.testruns.making import place, write
 
 SUITE = Path("/usr/libexec/installed-tests/libostree")
-CHOSEN = (
+CHOSEN = (  # quick, and the same each time: those that sign or serve now and then are not, on a busy machine
+    "basic*",
+    "xattrs",
     "config",
     "refs",
     "remote-add",
-    "basic*",
-    "xattrs",
     "fsck-*",
     "init-*",
-    "pull-sizes",
     "cli-*",
-    "summary-*",
+    "pull-sizes",
+    "archivez",
+    "libarchive",
+    "export",
+    "parent",
+    "switchroot",
     "no-such",
 )
 
