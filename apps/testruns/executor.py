@@ -8,10 +8,12 @@ what a dead worker had not told the bridge is told it again, and told twice it c
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.conf import settings
 
+from apps.audit import actions as audit
+from apps.audit.actors import SYSTEM
 from apps.bridge.errors import BridgeRefusal
 from apps.bridge.records import CaseRecord
 from apps.common import clock
@@ -125,14 +127,15 @@ class _Attempt:
                 ended.clear()
             return self.lease.should_stop()
 
-        run_layer(
-            layer.layer,
-            waiting,
-            self.place,
-            parallel=settings.TEST_WORKERS,
-            on_done=lambda case, results: ended.append((case, list(results))),
-            should_stop=note,
-        ) if waiting else None
+        if waiting:
+            run_layer(
+                layer.layer,
+                waiting,
+                self.place,
+                parallel=settings.TEST_WORKERS,
+                on_done=lambda case, results: ended.append((case, list(results))),
+                should_stop=note,
+            )
         if not found:
             ended.append(_nothing(layer.layer))
         if note():
@@ -169,11 +172,30 @@ class _Attempt:
         if self.lease.cancel_requested():
             by = TestRun.objects.values_list("cancel_requested_by", flat=True).get(pk=self.run.pk)
             passage.stop(settings.DATA, self.run, f"cancelled by {by}", wanted=True)
-            self.lease.finish(State.CANCELLED, f"Cancelled by {by}.")
+            self.lease.finish(State.CANCELLED, f"Cancelled by {by}.", on_final=self._audited())
             return
         passage.complete(self.bridge, self.run)
         failed = [each for each in self.layers if each.status == Status.FAILED]
-        self.lease.finish(State.FAILED if failed else State.SUCCEEDED, sentence(self.layers, self.slug))
+        state = State.FAILED if failed else State.SUCCEEDED
+        self.lease.finish(state, sentence(self.layers, self.slug), on_final=self._audited())
+
+    def _audited(self) -> Callable[[TestRun], None]:
+        """What the bridge did goes into the audit with the run's end: no transaction spans two databases, so it is read
+        before, and each transition is known by its session and number."""
+        passed = passage.transitions(settings.DATA, self.run)
+
+        def write(run: TestRun) -> None:
+            for each in passed:
+                detail = {"seq": each.seq, "from": each.source, "to": each.target, "actor": each.actor}
+                audit.record(
+                    "bridge.transition",
+                    by=SYSTEM,
+                    target=f"bridge:{run.session}",
+                    environment=self.slug,
+                    detail={**detail, "at": each.at, "reason": each.reason, "digest": each.digest},
+                )
+
+        return write
 
 
 def sentence(layers: Sequence[LayerResult], slug: str) -> str:

@@ -16,6 +16,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from apps.audit.actors import SYSTEM
+from apps.audit.models import AuditEvent
 from apps.bridge.protocol import Bridge
 from apps.bridge.records import CaseRecord
 from apps.common import clock
@@ -128,6 +129,14 @@ class TestBridge:
         assert [each.target for each in log] == [
             "initialised", "shell_running", "handoff_offered", "handoff_accepted", "app_running", "completed",
         ]  # fmt: skip
+
+    def test_what_the_bridge_did_is_in_the_audit_once(self, data):
+        add_case(data, "L1/a.sh")
+        run = done("L1")
+        events = AuditEvent.objects.filter(kind="bridge.transition", target=f"bridge:{run.session}").order_by("seq")
+        log = Bridge(data, "dev").status(run.session).transitions
+        assert [each.detail["seq"] for each in events] == [each.seq for each in log]
+        assert [each.detail["to"] for each in events] == [each.target for each in log]
 
     def test_what_a_shell_framework_has_offered_is_taken_over(self, data):
         bridge = Bridge(data, "dev")
