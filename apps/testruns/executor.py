@@ -108,20 +108,35 @@ class _Attempt:
 
     def _run(self, layer: LayerResult) -> None:
         found = catalogue.cases(layer.layer, self.slug)
+        known = self._enter(layer, len(found))
+        waiting = [case for case in found if case.source[: record.LONGEST["source"]] not in known]
+        if self._run_cases(layer, waiting):
+            return
+        if not found:
+            self._note(layer, [_nothing(layer.layer)])
+        with self.lease.guarded():
+            record.judge(layer)
+        self.bridge.end_layer(layer.layer)
+        self._tell_layer(layer)
+
+    def _enter(self, layer: LayerResult, planned: int) -> set[str]:
+        """Begin the layer, or go on with it: the sources whose results are there, told to the bridge again."""
         passage.enter_layer(self.bridge, self.run, layer.layer)
         with self.lease.guarded():
-            layer.status, layer.planned = Status.RUNNING, len(found)
+            layer.status, layer.planned = Status.RUNNING, planned
             layer.started_at = layer.started_at or clock.now()
             record.count(layer)
         self._tell_layer(layer)
         known = list(self.run.case_results.filter(layer=layer.layer).defer("output"))
         passage.tell(self.bridge, known)
-        done = {row.source for row in known}
-        waiting = [case for case in found if case.source[: record.LONGEST["source"]] not in done]
+        return {row.source for row in known}
+
+    def _run_cases(self, layer: LayerResult, waiting: Sequence[Case]) -> bool:
+        """Run them and write their results as they end. Returns whether the run is to stop."""
         ended: list[Ended] = []
 
         def note() -> bool:
-            """Write what has ended since, then say whether to stop: asked a few times a second, in this thread."""
+            """Asked a few times a second, in this thread."""
             if ended:
                 self._note(layer, ended)
                 ended.clear()
@@ -136,14 +151,7 @@ class _Attempt:
                 on_done=lambda case, results: ended.append((case, list(results))),
                 should_stop=note,
             )
-        if not found:
-            ended.append(_nothing(layer.layer))
-        if note():
-            return
-        with self.lease.guarded():
-            record.judge(layer)
-        self.bridge.end_layer(layer.layer)
-        self._tell_layer(layer)
+        return note()
 
     def _note(self, layer: LayerResult, batch: Sequence[Ended]) -> None:
         with self.lease.guarded():
