@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-from apps.jobs import reconciler, registry, workers
-from apps.jobs.states import State
+from apps.jobs import waiting
 from apps.runs import executor
 from apps.runs.models import Run
 
-LOOK_SECONDS = 0.25
-
 
 def wait(run: Run, *, tell: Callable[[Run], None] = lambda run: None, given_up: Callable[[], bool] = bool) -> Run:
-    """Return the run when it has ended, or `given_up` says so. `tell` is called whenever its state has changed.
-
-    Where no worker is alive for its queue the work is done here, under the same lease that a worker would hold; a run
-    whose worker was lost is reconciled here too, since there may be no controller.
-    """
-    kind = registry.kind_of(Run)
+    """Return the run when it has ended, or `given_up` says so (apps/jobs/waiting.py). `tell` is called whenever its state
+    has changed."""
     known = ""
-    while True:
-        run.refresh_from_db()
-        if run.display_state != known:
-            known = run.display_state
-            tell(run)
-        if run.is_final or given_up():
-            return run
-        if run.is_lost:
-            reconciler.settle(kind, run)
-        elif run.state == State.QUEUED and not workers.alive(run.queue):
-            executor.execute(run.pk)
-        time.sleep(LOOK_SECONDS)
+
+    def look(row: Run) -> None:
+        nonlocal known
+        if row.display_state != known:
+            known = row.display_state
+            tell(row)
+
+    return waiting.wait(run, work=executor.execute, tell=look, given_up=given_up)

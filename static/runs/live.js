@@ -1,7 +1,7 @@
 // The live run page. Rows are the truth: an event only says that there is something new to fetch, except for log lines
-// and progress, which are shown as they come. The first connection starts after the last event the page was drawn with,
-// later ones after the last that arrived (Last-Event-ID), so nothing is missed.
+// and progress, which are shown as they come.
 import { paint } from "../portal/graph.js";
+import { follow as followJob } from "../portal/live.js";
 import { clock, freshTimes } from "../portal/times.js";
 
 const page = document.getElementById("run");
@@ -10,9 +10,8 @@ const lines = document.getElementById("log-lines");
 const MOST_LINES = 5000; // the browser keeps this many; the whole log can be downloaded
 const MIN_GAP_MS = 400; // between two refreshes
 
-let seen = Number(page.dataset.lastEvent);
 let refreshing = 0;
-let source = null;
+let live = null;
 
 // --- the fragment --------------------------------------------------------------------------
 
@@ -32,48 +31,18 @@ function drawGraph() {
     looks[row.dataset.stepNode] = { state: row.dataset.state, time: row.dataset.time, note: row.dataset.note };
   }
   for (const frame of document.querySelectorAll(".graph-frame")) paint(frame, looks);
-  if (document.getElementById("run-top").dataset.final === "true") finish();
-  else setLive(...liveness); // the fragment was drawn by the server, which does not know
-}
-
-function finish() {
-  source?.close();
-  setLive("finished", "");
-}
-
-let liveness = ["connecting", ""];
-
-function setLive(...said) {
-  liveness = said;
-  const [text, kind] = said;
-  const live = document.getElementById("live-state");
-  if (!live) return;
-  live.textContent = text;
-  live.className = kind ? `live-${kind}` : "";
+  live?.redrawn();
 }
 
 // --- events --------------------------------------------------------------------------------
 
 const KINDS = ["state", "plan", "step", "check", "output", "cancel", "done", "log", "progress"];
 
-function connect() {
-  if (document.getElementById("run-top").dataset.final === "true") return;
-  const address = new URL(page.dataset.events, location.href);
-  address.searchParams.set("lastEventId", seen);
-  source = new EventSource(address);
-  source.onopen = () => setLive("connected", "ok");
-  source.onerror = () => {
-    setLive("reconnecting", "off");
-    if (source.readyState !== EventSource.CLOSED) return; // the browser comes back by itself
-    refresh(); // over, or refused: the rows say which
-    setTimeout(connect, 3000);
-  };
-  for (const kind of KINDS) source.addEventListener(kind, (message) => take(kind, JSON.parse(message.data)));
+function isOver() {
+  return document.getElementById("run-top").dataset.final === "true";
 }
 
 function take(kind, event) {
-  if (event.seq <= seen) return; // a reconnection may begin a little early
-  seen = event.seq;
   if (kind === "log") addLine(event);
   else if (kind === "progress") setProgress(event.fraction);
   else refresh();
@@ -145,4 +114,4 @@ document.getElementById("log-zone").textContent = clock(new Date()).slice(9);
 freshTimes();
 drawGraph();
 follow();
-connect();
+live = followJob(page, { kinds: KINDS, take, refresh, isOver });

@@ -22,13 +22,13 @@ from apps.accounts.actors import for_command
 from apps.common.errors import FlowControlError
 from apps.common.files import write_atomic
 from apps.environments.models import Environment
-from apps.testruns import exporting, reference
+from apps.jobs.waiting import wait
+from apps.testruns import executor, exporting, reference
 from apps.testruns.actions import cancel_testrun, start_testrun
 from apps.testruns.cases.model import layer_name
 from apps.testruns.document import document
 from apps.testruns.models import LayerResult, Status, TestRun
 from apps.testruns.showing import state_word
-from apps.testruns.waiting import wait
 
 WELL, BAD, WRONG_USE = 0, 1, 2  # exit statuses
 
@@ -93,7 +93,7 @@ def start_and_wait(options: dict[str, Any]) -> int:
         told = _Teller(environment.slug, quiet=options["json"])
         cancel = threading.Thread(target=_cancel_when, args=(interrupted, run, by), daemon=True)
         cancel.start()
-        run = wait(run, tell=told.tell)
+        run = wait(run, work=executor.execute, tell=told.tell, given_up=bool)
     if options["junit"]:
         write_atomic(Path(options["junit"]), exporting.export(run, "junit").text)
     if options["json"]:
