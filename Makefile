@@ -32,6 +32,7 @@ bench: setup  ## the figures of speed, as ratios against named peers; 1 when one
 	@$(PYTHON) -m tests.bench.bench_runs
 	@$(PYTHON) -m tests.bench.bench_bridge --assert
 	@$(PYTHON) -m tests.bench.bench_cases --assert
+	@$(PYTHON) -m tests.bench.bench_testrun_page --assert
 
 lint: setup  ## check style, types, floors and that migrations are complete
 	@sh .make/lint.sh

@@ -111,6 +111,13 @@ class CaseResult(models.Model):
         return f"{self.layer} {self.title}"
 
     @property
+    def word(self) -> str:
+        """The status with what is to be known of it: `flaky` passed at last, `quarantined` failed and did not count."""
+        if self.is_flaky:
+            return "flaky"
+        return "quarantined" if self.is_quarantined else self.status
+
+    @property
     def told(self) -> tuple[Word, str]:
         """Status and message for those who know no quarantine: a failure that does not count is told as skipped."""
         if self.is_quarantined:

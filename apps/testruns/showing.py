@@ -14,6 +14,8 @@ from apps.testruns import passage
 from apps.testruns.cases.model import layer_name
 from apps.testruns.models import LayerResult, Status, TestRun
 
+MOST_OPEN = 200  # cases of a layer whose table stands open
+
 
 @dataclass(frozen=True, slots=True)
 class LayerWords:
@@ -22,6 +24,11 @@ class LayerWords:
     row: LayerResult
     name: str
     progress: float
+
+    @property
+    def opens(self) -> bool:
+        """Whether its table of cases stands open: not where all is well, nor where it is so long that the squares say more."""
+        return self.row.status != Status.PASSED and self.row.planned <= MOST_OPEN
 
     @property
     def counts(self) -> list[tuple[str, int]]:

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import content_disposition_header
 from django.views.decorators.cache import never_cache
@@ -82,6 +83,7 @@ def _live_context(request: HttpRequest, run: TestRun) -> dict[str, Any]:
         "trouble": showing.trouble(run, layers),
         "transitions": showing.transitions(run),
         "last_event": run.event_seq,
+        "cases_url": reverse("testruns:detail", args=[run.pk]) + "cases/",
         "forms": exporting.FORMS,
         "may_cancel": not run.is_final and policy.allowed(request.user, "testruns.cancel", run.environment.slug),
         "may_start": run.is_final and policy.allowed(request.user, "testruns.start", run.environment.slug),
