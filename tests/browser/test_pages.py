@@ -58,7 +58,7 @@ def run_address(portal):
 
 
 @pytest.fixture(scope="session")
-def tests_address(portal):
+def layers_address(portal):
     """A test run that is over: one layer, in which a case of the environment's own fails."""
     folder = portal.folder / "data/checks/dev/L1"
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,12 +70,12 @@ def tests_address(portal):
     return f"/tests/{json.loads(done.stdout)['id']}/"
 
 
-def address(path, page, run_address, tests_address):
+def address(path, page, run_address, layers_address):
     if path in ("TESTS", "CASE"):
         if path == "CASE":
-            page.goto(tests_address)
+            page.goto(layers_address)
             return page.get_by_role("link", name="broken.sh", exact=True).get_attribute("href")
-        return tests_address
+        return layers_address
     if path not in ("RUN", "OUTPUT"):
         return path
     if path == "RUN":
@@ -87,10 +87,10 @@ def address(path, page, run_address, tests_address):
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize(("width", "dark"), [(1440, False), (1440, True), (390, False), (390, True)])
 def test_a_page_fits_is_readable_and_says_nothing_in_the_console(
-    open_page, run_address, tests_address, path, width, dark
+    open_page, run_address, layers_address, path, width, dark
 ):
     page = open_page("about:blank", width=width, dark=dark)
-    answer = page.goto(address(path, page, run_address, tests_address))
+    answer = page.goto(address(path, page, run_address, layers_address))
     page.wait_for_load_state("networkidle")
     assert answer.status == 200
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -98,9 +98,9 @@ def test_a_page_fits_is_readable_and_says_nothing_in_the_console(
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if path not in ("/flows/-/new/",)])
-def test_a_page_can_be_read_without_javascript(open_page, run_address, tests_address, path):
+def test_a_page_can_be_read_without_javascript(open_page, run_address, layers_address, path):
     page = open_page("about:blank", javascript=False)
-    page.goto(address(path, page, run_address, tests_address))
+    page.goto(address(path, page, run_address, layers_address))
     expect(page.locator("#content")).to_be_visible()
     expect(page.locator("#nav-sidebar").get_by_role("link", name="Flows")).to_be_visible()
 
