@@ -116,7 +116,7 @@ class TestCase:
     def test_its_history_is_of_the_same_case_alone(self, client, operator):
         runs = [make_run() for _ in range(3)]
         page = client.get(reverse("testruns:case", args=[runs[1].pk, case_of(runs[1]).pk])).content.decode()
-        assert "Its last 3 results" in page
+        assert "3 results, newest right" in page
         assert "said &lt;script&gt;" in page
         assert "it is &lt;i&gt;broken" in page
 
