@@ -31,6 +31,7 @@ function drawGraph() {
     looks[row.dataset.stepNode] = { state: row.dataset.state, time: row.dataset.time, note: row.dataset.note };
   }
   for (const frame of document.querySelectorAll(".graph-frame")) paint(frame, looks);
+  hideStaleProgress();
   live?.redrawn();
 }
 
@@ -47,6 +48,24 @@ function take(kind, event) {
   else if (kind === "progress") setProgress(event.fraction);
   else refresh();
 }
+
+// The engine's guess of how far it is can stand still for long, at any number: then it says nothing, and is not shown.
+const STILL_MS = 4000;
+let shownFraction = -1;
+let movedAt = performance.now();
+
+function hideStaleProgress() {
+  const bar = document.querySelector("#run-top progress");
+  if (!bar) return;
+  if (bar.hasAttribute("value") && bar.value !== shownFraction) {
+    shownFraction = bar.value;
+    movedAt = performance.now();
+  } else if (performance.now() - movedAt > STILL_MS) {
+    bar.removeAttribute("value");
+    document.getElementById("progress-words").textContent = "at work";
+  }
+}
+setInterval(hideStaleProgress, 1000);
 
 function setProgress(fraction) {
   const bar = document.querySelector("#run-top progress");
