@@ -79,6 +79,7 @@ def test_a_killed_process_is_an_error_with_the_cause(monkeypatch):
 
 def test_tests_that_take_too_long_are_stopped(monkeypatch):
     monkeypatch.setattr(testing, "TIMEOUT_SECONDS", 0.0)
+    monkeypatch.setattr(testing, "LOOK_SECONDS", 0.001)  # before a process can have begun
     done = testing.execute(saved(flow(more=PASSING)).pk)
     assert done.state == "failed"
     assert "longer than" in done.message
