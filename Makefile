@@ -27,12 +27,8 @@ kills: setup  ## the long form of the kill tests: 20 deaths of each part (KILLS=
 	@KILLS=$${KILLS:-20} $(PYTHON) -m pytest tests/stack/test_kills.py tests/bridge/test_kills.py -s $(ARGS)
 
 bench: setup  ## the figures of speed, as ratios against named peers; 1 when one is above its limit
-	@$(PYTHON) -m tests.bench.bench_flow --assert
-	@$(PYTHON) -m tests.bench.bench_compile data/bench/tpch-sf1-parquet
-	@$(PYTHON) -m tests.bench.bench_runs
-	@$(PYTHON) -m tests.bench.bench_bridge --assert
-	@$(PYTHON) -m tests.bench.bench_cases --assert
-	@$(PYTHON) -m tests.bench.bench_testrun_page --assert
+	@bad=0; for each in "flow --assert" "compile data/bench/tpch-sf1-parquet" runs "bridge --assert" "cases --assert" \
+		"testrun_page --assert"; do $(PYTHON) -m tests.bench.bench_$$each || bad=1; done; exit $$bad
 
 lint: setup  ## check style, types, floors and that migrations are complete
 	@sh .make/lint.sh
