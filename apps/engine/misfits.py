@@ -47,25 +47,20 @@ def _bad_value(workspace: Path, source: SourceTable, column: Column, file: Path,
 
 
 def _line_of_csv(file: Path, source: SourceTable, row: int) -> int:
-    """The line in which the row ends; rows with line ends in their values take several."""
+    """The line in which the row ends; rows with line ends in their values take several. Where the file is nothing that
+    can be read so (a value of 128 KiB), the line as it would be without such rows."""
     options = dict(source.options)
-    mark = options.get("quote", '"')
-    with sources.opened(file) as opened:
-        skipped = int(options.get("skip", 0))
-        for _ in range(skipped):
-            opened.readline()
-        reader = csv.reader(
-            opened,
-            delimiter=options.get("delimiter", ","),
-            quotechar=mark or None,
-            quoting=csv.QUOTE_MINIMAL if mark else csv.QUOTE_NONE,
-        )
-        wanted = row + (1 if options.get("header", True) else 0)
-        for each in reader:
-            wanted -= bool(each)
-            if not wanted:
-                break
-        return skipped + reader.line_num
+    skipped, wanted = int(options.get("skip", 0)), row + int(bool(options.get("header", True)))
+    try:
+        with sources.opened(file) as text:
+            rows = sources.csv_rows(text, options)
+            for each in rows:
+                wanted -= bool(each)
+                if not wanted:
+                    return skipped + int(rows.line_num)
+    except (csv.Error, ValueError):
+        pass
+    return skipped + row + int(bool(options.get("header", True)))
 
 
 def _line_of_json(file: Path, row: int) -> int:

@@ -180,21 +180,25 @@ def _csv_names(workspace: Path, file: Path, columns: Schema, options: Mapping[st
     return [name or f" unnamed {position}" for position, name in enumerate(names)]
 
 
+def csv_rows(text: IO[str], options: Mapping[str, Any]) -> Any:
+    """A `csv.reader` of an opened file, behind the lines that are skipped; an empty line gives an empty row."""
+    for _ in range(int(options.get("skip", 0))):
+        text.readline(HEADER_LIMIT)
+    mark = options.get("quote", '"')
+    return csv.reader(
+        iter(lambda: text.readline(HEADER_LIMIT), ""),
+        delimiter=options.get("delimiter", ","),
+        quotechar=mark or None,
+        quoting=csv.QUOTE_MINIMAL if mark else csv.QUOTE_NONE,
+    )
+
+
 def csv_header(workspace: Path, file: Path, options: Mapping[str, Any]) -> list[str]:
     """The names in a CSV file's header line. Raises SourceUnreadable if there is none that can be read."""
     where = paths.relative(str(file), workspace)
     try:
         with opened(file) as text:
-            for _ in range(int(options.get("skip", 0))):
-                text.readline(HEADER_LIMIT)
-            mark = options.get("quote", '"')
-            reader = csv.reader(
-                iter(lambda: text.readline(HEADER_LIMIT), ""),
-                delimiter=options.get("delimiter", ","),
-                quotechar=mark or None,
-                quoting=csv.QUOTE_MINIMAL if mark else csv.QUOTE_NONE,
-            )
-            names = next((row for row in reader if row), [])
+            names = next((row for row in csv_rows(text, options) if row), [])
     except UnicodeDecodeError as error:
         raise SourceUnreadable(
             f"'{where}' is not UTF-8 text.", hint="Save it as UTF-8 (for example with `iconv -t UTF-8`)."

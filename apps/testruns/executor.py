@@ -7,7 +7,6 @@ what a dead worker had not told the bridge is told it again, and told twice it c
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 from django.conf import settings
@@ -25,7 +24,6 @@ from apps.testruns.cases.model import Case, Place, Result, layer_name
 from apps.testruns.cases.runner import run_layer
 from apps.testruns.models import CaseResult, LayerResult, Status, TestRun
 
-logger = logging.getLogger(__name__)
 Ended = tuple[Case, Sequence[Result]]
 
 

@@ -57,11 +57,6 @@ def quarantined_keys(environment: Environment) -> set[str]:
     return set(rows.values_list("key", flat=True))
 
 
-def newest(environment: Environment) -> TestRun | None:
-    """The newest test run of an environment."""
-    return TestRun.objects.filter(environment=environment).order_by("-pk").first()
-
-
 def flaky_share(results: Iterable[CaseResult]) -> float | None:
     """Which part of the results that passed did so only after a retry; None where none passed."""
     passed = [row for row in results if row.status == Status.PASSED]

@@ -66,6 +66,11 @@ def test_a_value_is_placed_behind_rows_with_line_ends_in_them(workspace):
     assert "line 5, column 'v': '1.5'" in ran.error["message"]
 
 
+def test_a_value_too_long_for_its_place_to_be_counted_is_told_all_the_same(workspace):
+    ran = read(workspace, f"id,note,v\n1,{'x' * 200_000},1\n2,x,1.5\n", "int")
+    assert (ran.error["code"], "column 'v': '1.5'" in ran.error["message"]) == ("E513", True)
+
+
 def test_of_many_files_the_right_one_is_named(workspace):
     write(workspace, "in/a.csv", "id\n1\n")
     write(workspace, "in/b.csv", "id\n2\n3.5\n")
