@@ -198,7 +198,7 @@ def csv_header(workspace: Path, file: Path, options: Mapping[str, Any]) -> list[
     where = paths.relative(str(file), workspace)
     try:
         with opened(file) as text:
-            names = next((row for row in csv_rows(text, options) if row), [])
+            names: list[str] = next((row for row in csv_rows(text, options) if row), [])
     except UnicodeDecodeError as error:
         raise SourceUnreadable(
             f"'{where}' is not UTF-8 text.", hint="Save it as UTF-8 (for example with `iconv -t UTF-8`)."
