@@ -1,5 +1,7 @@
 from django.apps import AppConfig
 
+DOCKER_QUEUE = "docker"  # who takes from it has the socket of a Docker Engine
+
 
 class EnvironmentsConfig(AppConfig):
     name = "apps.environments"
@@ -8,7 +10,19 @@ class EnvironmentsConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.accounts import policy
-        from apps.environments import policies  # noqa: F401  its actions are known from now on
-        from apps.environments.models import Environment
+        from apps.environments import policies, record  # noqa: F401  its actions are known from now on
+        from apps.environments.models import Environment, StackJob
+        from apps.jobs import registry
 
         policy.environments_from(lambda: Environment.objects.order_by("position").values_list("slug", flat=True))
+        registry.register(
+            registry.JobKind(
+                name="stack",
+                model=StackJob,
+                task="apps.environments.tasks.execute_stack_job",
+                queue=lambda job: DOCKER_QUEUE,
+                on_final=record.close,
+                view_action="environments.view",
+                environment=lambda job: job.environment.slug,
+            )
+        )

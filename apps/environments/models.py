@@ -1,12 +1,17 @@
-"""Where flows run. `dev` is there from the first migration on."""
+"""Where flows run, the stack of containers that serves each of them, and what brought that stack up or down.
+
+`dev` is there from the first migration on.
+"""
 
 from pathlib import Path
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 from apps.common import clock
 from apps.common.errors import FlowControlError
+from apps.jobs.models import Job
 
 
 class WorkspaceUnavailable(FlowControlError):  # noqa: N818  it is what the person reads
@@ -23,6 +28,16 @@ class Environment(models.Model):
     name = models.CharField(max_length=100)  # as people call it
     position = models.PositiveSmallIntegerField(default=0)  # the order of promotion: dev first
     colour = models.CharField(max_length=20, blank=True, default="")  # of its badge, as CSS writes it; "" for the usual
+    # Where what it runs comes from: releases move from there to here. Null for the first.
+    after = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="followers")
+    # The Docker Engine: "" for the one of this machine, else ssh://user@host or tcp://host:2376 (with TLS).
+    engine_url = models.CharField(max_length=300, blank=True, default="")
+    # The folder of ca.pem, cert.pem and key.pem, for an engine over TLS.
+    engine_certificates = models.CharField(max_length=500, blank=True, default="")
+    # The compose file it deploys; "" for Flow Control's own stack.
+    compose_file = models.CharField(max_length=500, blank=True, default="")
+    # The name of its compose project, by which its containers are known on the engine; "" for flow-control-<slug>.
+    project = models.CharField(max_length=60, blank=True, default="")
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
@@ -30,6 +45,16 @@ class Environment(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def project_name(self) -> str:
+        """The name of its compose project, whether it was given one or not."""
+        return self.project or f"flow-control-{self.slug}"
+
+    @property
+    def runs_ourselves(self) -> bool:
+        """Whether its stack is Flow Control's own."""
+        return not self.compose_file
 
     @property
     def queue(self) -> str:
@@ -51,3 +76,97 @@ class Environment(models.Model):
                 hint="Make room there, or let the portal's account write to it; then try again.",
             ) from error
         return folder
+
+
+class StackJob(Job):
+    """One change of an environment's stack as a whole. `succeeded` means that each stage did, `failed` that one did not."""
+
+    class Action(models.TextChoices):
+        UP = "up"  # start it, or bring what runs to what the files say
+        DOWN = "down"  # stop and remove it; its volumes stay
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="stack_jobs")
+    action = models.CharField(max_length=4, choices=Action.choices)
+    # Variables that differ from the stack's settings file in this change alone: {"APP_PORT": "8090"}. No secrets.
+    settings = models.JSONField(default=dict)
+
+    class Meta(Job.Meta):
+        indexes = [
+            *Job.Meta.indexes,
+            models.Index(fields=["environment", "-id"], name="stackjob_of_environment"),
+        ]
+        constraints = [
+            *Job.Meta.constraints,
+            models.UniqueConstraint(
+                fields=["environment"], condition=Q(state__in=["queued", "running"]), name="stackjob_one_at_a_time"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} of {self.environment.slug}"
+
+
+class StageResult(models.Model):
+    """How far one stage of a stack job is."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"  # not begun
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        SKIPPED = "skipped"  # switched off, or not reached
+
+    job = models.ForeignKey(StackJob, on_delete=models.CASCADE, related_name="stages")
+    name = models.CharField(max_length=20)  # "health": its name in the registry of stages
+    title = models.CharField(max_length=60)
+    position = models.PositiveSmallIntegerField()
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.QUEUED)
+    progress = models.FloatField(default=0.0)  # 0 to 1, as far as the stage knows
+    message = models.TextField(blank=True, default="")  # what was found or done; for a failure, the cause
+    hint = models.TextField(blank=True, default="")  # what to do about a failure
+    tail = models.TextField(blank=True, default="")  # the last lines of what failed, secrets masked
+    refers_to = models.CharField(max_length=100, blank=True, default="")  # "testrun:12": where more is to be seen
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [models.UniqueConstraint(fields=["job", "name"], name="stageresult_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.job}"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, or has taken so far; None before it began."""
+        if self.started_at is None:
+            return None
+        return ((self.finished_at or clock.now()) - self.started_at).total_seconds()
+
+
+class Service(models.Model):
+    """A container of an environment's stack as it was last seen on the engine, by whoever has the engine's socket."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="services")
+    name = models.CharField(max_length=100)  # of the service in the compose file
+    container = models.CharField(max_length=100)  # its name on the engine; one service may have several
+    container_id = models.CharField(max_length=64)
+    image = models.CharField(max_length=300)
+    state = models.CharField(max_length=20)  # as the engine says: running, exited, restarting, paused, created, dead
+    health = models.CharField(max_length=20, blank=True, default="")  # healthy, unhealthy, starting; "" without a check
+    exit_code = models.IntegerField(null=True, blank=True)  # of one that has ended
+    restarts = models.PositiveIntegerField(default=0)
+    cpu = models.FloatField(null=True, blank=True)  # cores in use, between the last two looks
+    cpu_limit = models.FloatField(null=True, blank=True)  # cores; null for none
+    memory_bytes = models.BigIntegerField(null=True, blank=True)
+    memory_limit_bytes = models.BigIntegerField(null=True, blank=True)  # null for none
+    ports = models.JSONField(default=list)  # published: ["127.0.0.1:8080->8080/tcp"]
+    started_at = models.DateTimeField(null=True, blank=True)
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["name", "container"]
+        constraints = [models.UniqueConstraint(fields=["environment", "container"], name="service_once")]
+
+    def __str__(self) -> str:
+        return self.container

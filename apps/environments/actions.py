@@ -1,0 +1,179 @@
+"""What people do with environments: make one, bring its stack up or down. Each is one transaction with its audit event."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+
+from apps.accounts import policy
+from apps.audit.actions import record
+from apps.audit.actors import actor_of
+from apps.common.errors import FlowControlError
+from apps.environments.models import Environment, StackJob, StageResult
+from apps.environments.stages import registry
+from apps.jobs import actions as jobs
+
+NAMES = {"dev": "Development", "staging": "Staging", "production": "Production"}
+ENGINES = ("ssh", "tcp", "unix")
+
+
+class EnvironmentInvalid(FlowControlError):  # noqa: N818  it is what the person reads
+    """The environment cannot be made like this."""
+
+    code = "environment_invalid"
+
+
+class StackBusy(FlowControlError):  # noqa: N818
+    """The stack of this environment is being changed already."""
+
+    code = "stack_busy"
+
+    def __init__(self, job: StackJob) -> None:
+        self.job = job
+        super().__init__(
+            f"{job.environment.slug} is being brought {job.action} already, by {job.requested_by}.",
+            hint="Follow that one, or cancel it first.",
+        )
+
+
+def add_environment(
+    *,
+    by: Any,
+    slug: str,
+    name: str = "",
+    compose_file: str = "",
+    engine_url: str = "",
+    engine_certificates: str = "",
+    project: str = "",
+    after: Environment | None = None,
+) -> Environment:
+    """Make an environment; it comes after `after` in the order of promotion, else last.
+
+    Raises Denied, EnvironmentInvalid; then there is none. Two at once: one makes it, the other is told that it is there.
+    """
+    policy.check(by, "environments.manage")
+    _check_slug(slug)
+    _check_engine(engine_url, engine_certificates)
+    path = str(Path(compose_file).expanduser().absolute()) if compose_file else ""
+    if path and not Path(path).is_file():
+        raise EnvironmentInvalid(f"There is no file {path}.", hint="Name the compose file that describes the stack.")
+    try:
+        with transaction.atomic():
+            environment: Environment = Environment.objects.create(
+                slug=slug,
+                name=name or NAMES.get(slug, slug.replace("-", " ").capitalize()),
+                position=_position(after),
+                after=after,
+                compose_file=path,
+                engine_url=engine_url,
+                engine_certificates=engine_certificates,
+                project=project,
+            )
+            detail = {
+                "compose_file": path,
+                "engine": _without_password(engine_url),
+                "after": after.slug if after else "",
+            }
+            record("environment.add", by=by, target=f"environment:{slug}", environment=slug, detail=detail)
+    except IntegrityError:
+        raise EnvironmentInvalid(
+            f"There is an environment '{slug}' already.", hint="Choose another name; see `manage.py environment list`."
+        ) from None
+    return environment
+
+
+def _check_slug(slug: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", slug) or slug.endswith("-"):
+        raise EnvironmentInvalid(
+            f"'{slug}' cannot be the name of an environment.",
+            hint="Use up to 40 small letters, digits and dashes, beginning with a letter: `staging-eu`.",
+        )
+
+
+def _check_engine(url: str, certificates: str) -> None:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ENGINES or parts.password):
+        raise EnvironmentInvalid(
+            "That is no address of a Docker Engine.",
+            hint="Write ssh://user@host, tcp://host:2376 or unix:///path, without a password; nothing for this machine's own.",
+        )
+    if parts.scheme == "tcp" and not certificates:
+        raise EnvironmentInvalid(
+            "An engine over tcp:// is spoken to by TLS only.",
+            hint="Name the folder of ca.pem, cert.pem and key.pem: --certificates DIR. Or use ssh://.",
+        )
+
+
+def _without_password(url: str) -> str:
+    return url.replace(urlsplit(url).password or "\0", "…")
+
+
+def _position(after: Environment | None) -> int:
+    if after is not None:
+        return int(after.position) + 1
+    last = Environment.objects.aggregate(last=Max("position"))["last"]
+    return 0 if last is None else int(last) + 1
+
+
+def ensure_environment(*, by: Any, slug: str) -> Environment:
+    """The environment of that name, made if it is one of those that Flow Control has a stack of its own for."""
+    found = Environment.objects.filter(slug=slug).first()
+    if found is None and slug in NAMES:
+        return add_environment(by=by, slug=slug, after=Environment.objects.order_by("position").last())
+    if found is None:
+        known = ", ".join(Environment.objects.values_list("slug", flat=True))
+        raise EnvironmentInvalid(
+            f"There is no environment '{slug}'.",
+            hint=f"There are: {known}. Make one with `manage.py environment add {slug} --compose FILE`.",
+        )
+    return found
+
+
+def change_stack(
+    *, by: Any, environment: Environment, action: str, settings: Mapping[str, str] | None = None
+) -> StackJob:
+    """Put a change of the environment's stack in line: StackJob.Action `up` or `down`. `settings` are variables that
+    differ from the stack's settings file in this change alone.
+
+    One at a time: raises StackBusy with the job that is there, Denied; then nothing is changed.
+    """
+    policy.check(by, "environments.change", environment.slug)
+    try:
+        with transaction.atomic():
+            job: StackJob = StackJob.objects.create(
+                environment=environment,
+                action=action,
+                settings=dict(settings or {}),
+                requested_by=actor_of(by).name,
+            )
+            StageResult.objects.bulk_create(
+                StageResult(job=job, name=stage.name, title=stage.title, position=position)
+                for position, stage in enumerate(registry.stages_of(environment, action))
+            )
+            record(
+                f"stack.{action}",
+                by=by,
+                target=f"stack:{job.pk}",
+                environment=environment.slug,
+                detail=dict(settings or {}),
+            )
+            jobs.enqueue(job)
+    except IntegrityError:
+        busy = environment.stack_jobs.filter(state__in=["queued", "running"]).select_related("environment").first()
+        if busy is None:  # it has just ended
+            return change_stack(by=by, environment=environment, action=action, settings=settings)
+        raise StackBusy(busy) from None
+    return job
+
+
+def cancel(*, by: Any, job: StackJob) -> str:
+    """Cancel a change: a queued one at once, a running one at the next look. What ran before still runs. Returns the
+    state it is in now. Raises Denied."""
+    policy.check(by, "environments.change", job.environment.slug)
+    return jobs.cancel(job, by=by)

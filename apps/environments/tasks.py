@@ -1,0 +1,12 @@
+"""Thin tasks: an id in, one verb called. The row holds the truth, the message is only a hint."""
+
+from celery import shared_task
+
+from apps.environments import executor
+
+
+@shared_task
+def execute_stack_job(job_id: int) -> None:
+    """Bring a stack up or down. Sent twice, or for a job that is over or another worker's, it does nothing; killed, the
+    reconciler has it taken up by another worker, which skips the stages that had ended."""
+    executor.execute(job_id)
