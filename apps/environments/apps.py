@@ -10,7 +10,7 @@ class EnvironmentsConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.accounts import policy
-        from apps.environments import policies, record  # noqa: F401  its actions are known from now on
+        from apps.environments import builtin, policies, record  # noqa: F401  its actions are known from now on
         from apps.environments.models import Environment, StackJob
         from apps.jobs import registry
 

@@ -14,12 +14,15 @@ from django.views.decorators.http import require_GET
 from django_prometheus.exports import ExportToDjangoView
 
 from apps.accounts import policy
+from apps.common import clock
 from apps.common.paging import page
 from apps.jobs import queries as jobs
 from apps.jobs import workers
 from apps.portal import chart, queries
 from apps.runs import queries as runs
 from apps.runs.models import Run
+
+STARTED = clock.now()  # when this process began to serve
 
 
 @require_GET
@@ -114,7 +117,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         answer = jobs.readiness()
     except DatabaseError as error:
         answer = {"ready": False, "reasons": [f"The database does not answer: {type(error).__name__}."]}
-    return JsonResponse({"version": 1, **answer}, status=200 if answer["ready"] else 503)
+    return JsonResponse({"version": 1, "since": STARTED.isoformat(), **answer}, status=200 if answer["ready"] else 503)
 
 
 @require_GET

@@ -7,8 +7,9 @@ class TestrunsConfig(AppConfig):
     verbose_name = "Test runs"
 
     def ready(self) -> None:
+        from apps.environments.stages import registry as stages
         from apps.jobs import registry
-        from apps.testruns import builtin, policies, record  # noqa: F401 - models are loaded only now
+        from apps.testruns import builtin, policies, record, stage  # noqa: F401 - models are loaded only now
         from apps.testruns.models import TestRun
 
         registry.register(
@@ -22,3 +23,4 @@ class TestrunsConfig(AppConfig):
                 environment=lambda run: run.environment.slug,
             )
         )
+        stages.register(stage.TESTS)

@@ -73,7 +73,7 @@ class _Attempt:
         status = self.bridge.status()
         done = {each.name for each in status.layers if each.status != "running"}
         waiting = [row for row in self.layers if row.status == Status.QUEUED and row.layer in done]
-        if not waiting or status.session.token:
+        if not waiting or passage.is_ours(status.session.token):
             return
         passage.hand_over(self.bridge, self.run)
         for layer in waiting:

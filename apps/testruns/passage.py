@@ -13,6 +13,7 @@ from apps.bridge.errors import BridgeRefusal
 from apps.bridge.protocol import Bridge
 from apps.bridge.records import CaseRecord, Status, Transition
 from apps.bridge.states import State
+from apps.environments.models import StackJob
 from apps.testruns.models import CaseResult, TestRun
 
 # Run by the shell framework; what is above is the application's.
@@ -23,6 +24,11 @@ _ACTOR = "testrun"
 
 def _token(run: TestRun) -> str:
     return f"testrun:{run.pk}"
+
+
+def is_ours(token: str) -> bool:
+    """Whether a test run has opened the session, and not a shell framework."""
+    return token.startswith("testrun:")
 
 
 def bridge_of(data: Path, run: TestRun) -> Bridge:
@@ -38,10 +44,10 @@ def begin(data: Path, run: TestRun) -> str:
     bridge = Bridge(data, run.environment.slug, actor=f"{_ACTOR} {run.pk}")
     active = _active(bridge)
     if active is not None and active.session.token != _token(run):
-        if active.session.state == State.HANDOFF_OFFERED and not active.session.token:
+        if active.session.state == State.HANDOFF_OFFERED and not is_ours(active.session.token):
             return active.session.id
         if _is_left_behind(active):
-            bridge.fail("its test run has ended without it")
+            bridge.fail("its job has ended without it")
     return bridge.init(reason=f"test run {run.pk}", token=_token(run)).id
 
 
@@ -54,10 +60,12 @@ def _active(bridge: Bridge) -> Status | None:
 
 
 def _is_left_behind(status: Status) -> bool:
+    """Whether it belongs to a job that has ended without it, or that nobody here knows."""
     name, _, number = status.session.token.partition(":")
-    if name != "testrun" or not number.isdigit():
+    model = {"testrun": TestRun, "stack": StackJob}.get(name)
+    if model is None or not number.isdigit():
         return False
-    owner = TestRun.objects.filter(pk=int(number)).first()
+    owner = model.objects.filter(pk=int(number)).first()
     return owner is None or owner.is_final
 
 

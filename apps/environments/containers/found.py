@@ -6,14 +6,18 @@ at the moment of the call, so two calls may answer differently.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker
 import docker.errors
+import docker.tls
+import requests
 from docker.context import ContextAPI
 
 from apps.common.errors import FlowControlError
@@ -94,22 +98,23 @@ class Found:
 
 
 @contextmanager
-def engine(url: str = "") -> Iterator[docker.DockerClient]:
+def engine(url: str = "", certificates: str = "", seconds: float = SECONDS) -> Iterator[docker.DockerClient]:
     """A client of the engine at `url` (unix://, tcp://, ssh://), closed at the end; "" is the one that the docker command
-    would find: DOCKER_HOST, else its current context.
+    would find: DOCKER_HOST, else its current context. `certificates` is the folder of ca.pem, cert.pem and key.pem for
+    one over TLS; each answer is waited for `seconds` at most.
 
     Raises EngineAway where none answers. What fails later, in the middle of a question, is a DockerException.
     """
     client = None
     try:
-        client = _client(url)
+        client = _client(url, certificates, seconds)
         client.ping()
     except (docker.errors.DockerException, OSError) as error:
         if client is not None:
             client.close()
         where = url or "this machine"
         raise EngineAway(
-            f"No Docker Engine answers on {where}: {error}.",
+            f"No Docker Engine answers on {where}: {reason(error)}.",
             hint="Start Docker Desktop or the docker service, and let this account use its socket.",
         ) from error
     try:
@@ -118,13 +123,45 @@ def engine(url: str = "") -> Iterator[docker.DockerClient]:
         client.close()
 
 
-def _client(url: str) -> docker.DockerClient:
+def _client(url: str, certificates: str, seconds: float) -> docker.DockerClient:
     if url:
-        return docker.DockerClient(base_url=url, timeout=SECONDS, use_ssh_client=url.startswith("ssh://"))
-    context = ContextAPI.get_current_context()
+        tls = _tls(Path(certificates)) if certificates else False
+        return docker.DockerClient(base_url=url, tls=tls, timeout=seconds, use_ssh_client=url.startswith("ssh://"))
+    context = None if os.environ.get("DOCKER_HOST") else ContextAPI.get_current_context()
     if context is not None and context.Name != "default":
-        return docker.DockerClient(base_url=context.Host, tls=context.TLSConfig, timeout=SECONDS, use_ssh_client=True)
-    return docker.from_env(timeout=SECONDS, use_ssh_client=True)
+        return docker.DockerClient(base_url=context.Host, tls=context.TLSConfig, timeout=seconds, use_ssh_client=True)
+    return docker.from_env(timeout=seconds, use_ssh_client=True)
+
+
+def _tls(folder: Path) -> docker.tls.TLSConfig:
+    own = (str(folder / "cert.pem"), str(folder / "key.pem"))
+    return docker.tls.TLSConfig(client_cert=own, ca_cert=str(folder / "ca.pem"), verify=True)
+
+
+# What lies at the bottom of a failure, and what to say of it; the client wraps it several times.
+_REASONS: Mapping[type[BaseException], str] = {
+    FileNotFoundError: "there is no socket",
+    PermissionError: "this account may not use its socket",
+    ConnectionRefusedError: "nothing listens there",
+    TimeoutError: "it does not answer in time",
+    requests.exceptions.Timeout: "it does not answer in time",
+}
+
+
+def reason(error: BaseException) -> str:
+    """Why an engine does not answer, in plain words."""
+    for each in _beneath(error):
+        for kind, words in _REASONS.items():
+            if isinstance(each, kind):
+                return words
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+
+
+def _beneath(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
+    yield error
+    for each in (error.__cause__, error.__context__, *error.args):
+        if isinstance(each, BaseException) and depth < 8:
+            yield from _beneath(each, depth + 1)
 
 
 def project_of(client: docker.DockerClient, environment: str) -> str:

@@ -49,21 +49,20 @@ class Stand:
         timeout: float,
         stdin: str = "",
         quiet: bool = False,
-        more: Mapping[str, str] | None = None,
+        hear: Callable[[str], None] | None = None,
     ) -> str:
-        """Run a command and return its stdout; the lines of its stderr go to the log, unless `quiet`.
+        """Run a command and return its stdout; the lines of its stderr go to the log, unless `quiet`, or to `hear`.
 
-        `more` is added to its environment. Raises StageFailed with its last lines where it ends badly, or within
-        `timeout` seconds not at all, and Stopped.
+        Raises StageFailed with its last lines where it ends badly, or within `timeout` seconds not at all, and Stopped.
         """
         try:
             return running.run(
                 command,
-                environment={**self._variables, **(more or {})},
+                environment=self._variables,
                 folder=self.folder,
                 timeout=timeout,
                 stdin=stdin,
-                hear=(lambda line: None) if quiet else self.say,
+                hear=hear or ((lambda line: None) if quiet else self.say),
                 check=self.check,
             )
         except CommandFailed as failure:

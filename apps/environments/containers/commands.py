@@ -1,0 +1,115 @@
+"""Docker command lines as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+Command = tuple[str, ...]
+
+VERSION: Command = ("docker", "version", "--format", "{{json .}}")
+INFO: Command = ("docker", "info", "--format", "{{json .}}")
+COMPOSE_VERSION: Command = ("docker", "compose", "version", "--short")
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+
+
+@dataclass(frozen=True)
+class Compose:
+    """The compose commands of one stack. `settings` is a file of variables; without one compose reads `.env` by itself."""
+
+    project: str
+    file: Path
+    settings: Path | None = None
+
+    def _command(self, *words: str, every_profile: bool = False) -> Command:
+        options = ["--project-name", self.project, "--file", str(self.file)]
+        if self.settings:
+            options += ["--env-file", str(self.settings)]
+        if every_profile:
+            options += ["--profile", "*"]
+        return ("docker", "compose", *options, "--progress", "plain", *words)
+
+    def config(self) -> Command:
+        """The whole description with its variables filled in, as JSON."""
+        return self._command("config", "--format", "json")
+
+    def hashes(self) -> Command:
+        """`SERVICE HASH` a line: what the label config-hash of an up-to-date container holds."""
+        return self._command("config", "--hash", "*")
+
+    def build(self, services: Sequence[str] = ()) -> Command:
+        return self._command("build", *services)
+
+    def up(self) -> Command:
+        """Create and start what is not there or differs. Images are there: they were built, or are fetched."""
+        return self._command("up", "--detach", "--no-build", "--remove-orphans")
+
+    def up_alone(self, services: Sequence[str]) -> Command:
+        """The same for some services only: what they depend on is left as it is."""
+        return self._command("up", "--detach", "--no-build", "--no-deps", *services)
+
+    def one_more(self, service: str, number: int) -> Command:
+        """Start containers of a service until there are `number`, beside those that run: none of those is touched."""
+        return self._command(
+            "up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--scale", f"{service}={number}", service
+        )
+
+    def containers(self) -> Command:
+        """All containers of the stack, a JSON object a line."""
+        return self._command("ps", "--all", "--no-trunc", "--format", "json", every_profile=True)
+
+    def logs(self, services: Sequence[str] = (), *, lines: int, follow: bool = False, prefix: bool = True) -> Command:
+        words = ["logs", "--no-color", "--tail", str(lines)]
+        words += ["--follow"] if follow else []
+        words += [] if prefix else ["--no-log-prefix"]
+        return self._command(*words, *services, every_profile=True)
+
+    def execute(self, service: str, *words: str) -> Command:
+        """A command in a running container of the service, without a terminal."""
+        return self._command("exec", "--no-TTY", service, *words)
+
+    def down(self) -> Command:
+        """Stop and remove containers and networks. Volumes stay."""
+        return self._command("down", "--remove-orphans", "--timeout", "15", every_profile=True)
+
+
+def containers_of(project: str) -> Command:
+    """Names of a project's containers, whatever compose thinks of them: one a line."""
+    return ("docker", "ps", "--all", "--filter", f"label={PROJECT_LABEL}={project}", "--format", "{{.Names}}")
+
+
+def networks_of(project: str) -> Command:
+    return ("docker", "network", "ls", "--filter", f"label={PROJECT_LABEL}={project}", "--format", "{{.Name}}")
+
+
+def volumes_of(project: str) -> Command:
+    return ("docker", "volume", "ls", "--filter", f"label={PROJECT_LABEL}={project}", "--format", "{{.Name}}")
+
+
+def publishers(port: int) -> Command:
+    """`NAME PROJECT` of each container that publishes a port of this machine."""
+    label = f'{{{{.Label "{PROJECT_LABEL}"}}}}'
+    return ("docker", "ps", "--filter", f"publish={port}", "--format", f"{{{{.Names}}}} {label}")
+
+
+def remove(names: Sequence[str]) -> Command:
+    """Kill and remove containers; their anonymous volumes too."""
+    return ("docker", "rm", "--force", "--volumes", *names)
+
+
+def stop(name: str, *, seconds: int) -> Command:
+    return ("docker", "stop", "--time", str(seconds), name)
+
+
+def last_lines(container: str, lines: int) -> Command:
+    return ("docker", "logs", "--tail", str(lines), container)
+
+
+def inspect_image(image: str) -> Command:
+    return ("docker", "image", "inspect", image)
+
+
+def inspect(names: Sequence[str]) -> Command:
+    return ("docker", "inspect", "--type", "container", *names)

@@ -1,0 +1,220 @@
+"""Bringing a stack to what its files say, without a gap where a service takes traffic.
+
+A service with the label `flowcontrol.route: "HOSTPORT:CONTAINERPORT"` is reached through the stack's proxy, which has an
+explicit target. When it changes, a new container starts beside the old one, gets healthy, and becomes the target; then
+the old one may finish what it has begun and is removed. All else is stopped and started.
+
+Killed anywhere: what is up to date by its labels is the new one. Where it is healthy the next attempt switches to it and
+removes the old, where it is not it waits; the proxy keeps serving by the target it has.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apps.environments.containers import commands
+from apps.environments.containers.proxy import Route, caddy_config, switch_command
+from apps.environments.stages.containers import (
+    DOWN_SECONDS,
+    HEALTHY_SECONDS,
+    LOOK_SECONDS,
+    UP_SECONDS,
+    compose,
+    configuration,
+    docker,
+    last_lines,
+    remove_left_behind,
+)
+from apps.environments.stages.model import Outcome, Stage, StageFailed
+from apps.environments.stages.stand import Stand
+
+ROUTE_LABEL = "flowcontrol.route"
+PROXY = "proxy"  # the service of the stack that takes the traffic
+HASH_LABEL = "com.docker.compose.config-hash"
+DRAIN_SECONDS = 2.0  # between the switch and asking the old one to stop: answers that have begun come to their end
+STOP_SECONDS = 15  # and how long it may take over that
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A container of a service that takes traffic."""
+
+    name: str
+    service: str
+    is_current: bool  # made from the description and the image as they are now
+    state: str
+    health: str
+    exit_code: int
+
+    @property
+    def is_well(self) -> bool:
+        return self.state == "running" and self.health in ("", "healthy")
+
+
+def deploy(stand: Stand) -> Outcome:
+    """Bring the stack to what its files say; what is up to date is left alone."""
+    remove_left_behind(stand)
+    config = configuration(stand)
+    routes = routes_of(config)
+    if routes and PROXY not in config["services"]:
+        raise StageFailed(
+            f"{', '.join(sorted(routes))} {'has' if len(routes) == 1 else 'have'} a route, but the stack has no service '{PROXY}'.",
+            hint=f"Add the service '{PROXY}' (see the guide of environments), or take the label {ROUTE_LABEL} away.",
+        )
+    running = {each.service for each in routed(stand, config, routes) if each.state == "running"}
+    fresh = sorted(set(routes) - running)
+    rest = sorted(set(config["services"]) - running)
+    if not running:
+        docker(stand, compose(stand).up(), timeout=UP_SECONDS, quiet=False)
+    elif rest:
+        stand.progress(0.2, f"bringing up {', '.join(rest)}")
+        docker(stand, compose(stand).up_alone(rest), timeout=UP_SECONDS, quiet=False)
+    switched = [name for name in sorted(running) if replace(stand, config, name, routes)]
+    if routes:
+        point(stand, routes, {each.service: each.name for each in _newest(stand, config, routes)})
+        remove_old(stand, config, routes)
+    return Outcome(_told(len(config["services"]), fresh if running else (), switched))
+
+
+def _told(number: int, fresh: Sequence[str], switched: Sequence[str]) -> str:
+    said = [f"{number} services are what the files say"]
+    if fresh:
+        said.append(f"{', '.join(fresh)} was started anew")
+    if switched:
+        said.append(f"{', '.join(switched)} was replaced without a gap")
+    return "; ".join(said) + "."
+
+
+def routes_of(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """(port of the host, port of the container) of each service that takes traffic. Raises StageFailed."""
+    found = {}
+    for name, service in config["services"].items():
+        label = (service.get("labels") or {}).get(ROUTE_LABEL)
+        if label is None:
+            continue
+        outer, _, inner = str(label).partition(":")
+        if not (outer.isdigit() and inner.isdigit()):
+            raise StageFailed(
+                f"The label {ROUTE_LABEL} of {name} is '{label}'.",
+                hint='Write "HOSTPORT:CONTAINERPORT", such as "8080:8000".',
+            )
+        found[name] = (int(outer), int(inner))
+    return found
+
+
+def routed(stand: Stand, config: Mapping[str, Any], routes: Mapping[str, Any]) -> list[Routed]:
+    """The containers of the services that take traffic, oldest first."""
+    names = docker(stand, commands.containers_of(stand.environment.project_name)).split()
+    if not names or not routes:
+        return []
+    hashes = dict(line.split() for line in docker(stand, compose(stand).hashes()).splitlines() if line.strip())
+    images = {name: _image_id(stand, config["services"][name].get("image") or "") for name in routes}
+    found = []
+    for each in sorted(json.loads(docker(stand, commands.inspect(names))), key=lambda each: each["Created"]):
+        labels, state = each["Config"]["Labels"], each["State"]
+        service = labels.get(commands.SERVICE_LABEL, "")
+        if service in routes:
+            current = labels.get(HASH_LABEL) == hashes.get(service) and images[service] in ("", each["Image"])
+            health = (state.get("Health") or {}).get("Status", "")
+            found.append(Routed(each["Name"].lstrip("/"), service, current, state["Status"], health, state["ExitCode"]))
+    return found
+
+
+def _image_id(stand: Stand, image: str) -> str:
+    """What the name stands for on the engine now; "" where it is not there yet."""
+    try:
+        return (
+            str(json.loads(stand.run(commands.inspect_image(image), timeout=30, quiet=True))[0]["Id"]) if image else ""
+        )
+    except StageFailed:
+        return ""
+
+
+# --- one service that takes traffic ----------------------------------------------------------------------
+
+
+def replace(stand: Stand, config: Mapping[str, Any], service: str, routes: Mapping[str, tuple[int, int]]) -> bool:
+    """Where a service differs from its description, start a new container beside it and wait until it is healthy. Returns
+    whether it differed. Raises StageFailed; then the old one still serves and the new one is gone."""
+    mine = [each for each in routed(stand, config, routes) if each.service == service]
+    if mine and all(each.is_current for each in mine):
+        return False
+    if not any(each.is_current for each in mine):
+        stand.progress(0.5, f"starting a new {service} beside the old")
+        docker(stand, compose(stand).one_more(service, len(mine) + 1), timeout=UP_SECONDS, quiet=False)
+    try:
+        _await_current(stand, config, service, routes)
+    except StageFailed:
+        new = [each.name for each in routed(stand, config, routes) if each.service == service and each.is_current]
+        docker(stand, commands.remove(new), timeout=DOWN_SECONDS) if new else None
+        raise
+    return True
+
+
+def _await_current(stand: Stand, config: Mapping[str, Any], service: str, routes: Mapping[str, Any]) -> None:
+    deadline = time.monotonic() + HEALTHY_SECONDS
+    while True:
+        new = [each for each in routed(stand, config, routes) if each.service == service and each.is_current]
+        if any(each.is_well for each in new):
+            return
+        bad = next((each for each in new if each.state in ("exited", "dead") or each.health == "unhealthy"), None)
+        if bad or not new or time.monotonic() > deadline:
+            how = f"ended with status {bad.exit_code}" if bad and bad.state == "exited" else "does not get healthy"
+            raise StageFailed(
+                f"The new {service} {how}; the old one still serves.",
+                hint="Mend it and bring the stack up again.",
+                tail=last_lines(stand, new[0].name) if new else (),
+            )
+        stand.progress(0.6, f"waiting for the new {service}")
+        stand.wait(LOOK_SECONDS)
+
+
+def _newest(stand: Stand, config: Mapping[str, Any], routes: Mapping[str, Any]) -> list[Routed]:
+    """One container a service to send traffic to: a current one that is well, else whichever there is."""
+    best: dict[str, tuple[tuple[bool, bool], Routed]] = {}
+    for each in routed(stand, config, routes):
+        key = (each.is_current, each.is_well)
+        if each.service not in best or key >= best[each.service][0]:
+            best[each.service] = (key, each)
+    return [each for _, each in best.values()]
+
+
+def point(stand: Stand, routes: Mapping[str, tuple[int, int]], targets: Mapping[str, str]) -> None:
+    """Let the proxy send each route's traffic to its target. Done again it changes nothing; no answer is cut off."""
+    proxy = _proxy_container(stand)
+    wanted = [
+        Route(outer, f"{targets[service]}:{inner}")
+        for service, (outer, inner) in sorted(routes.items())
+        if service in targets
+    ]
+    stand.run(switch_command(proxy), timeout=30, stdin=json.dumps(caddy_config(wanted)), quiet=True)
+    stand.say(f"the proxy sends traffic to {', '.join(f'{each.upstream}' for each in wanted)}")
+
+
+def _proxy_container(stand: Stand) -> str:
+    said = docker(stand, compose(stand).containers())
+    rows = [json.loads(line) for line in said.splitlines() if line.strip()]
+    found = next((row["Name"] for row in rows if row["Service"] == PROXY), None)
+    if found is None:
+        raise StageFailed("The stack's proxy is not there.", hint="Bring the stack down and up again.")
+    return str(found)
+
+
+def remove_old(stand: Stand, config: Mapping[str, Any], routes: Mapping[str, tuple[int, int]]) -> None:
+    """Let containers finish that are no target any more, and remove them."""
+    kept = {each.name for each in _newest(stand, config, routes)}
+    old = [each.name for each in routed(stand, config, routes) if each.name not in kept]
+    if not old:
+        return
+    stand.progress(0.9, f"letting {', '.join(old)} finish")
+    stand.wait(DRAIN_SECONDS)
+    for name in old:
+        docker(stand, commands.stop(name, seconds=STOP_SECONDS), timeout=STOP_SECONDS + 30.0)
+    docker(stand, commands.remove(old), timeout=DOWN_SECONDS)
+
+
+DEPLOY = Stage("deploy", "Deploy services", deploy)
