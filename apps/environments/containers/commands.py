@@ -17,14 +17,17 @@ SERVICE_LABEL = "com.docker.compose.service"
 
 @dataclass(frozen=True)
 class Compose:
-    """The compose commands of one stack. `settings` is a file of variables; without one compose reads `.env` by itself."""
+    """The compose commands of one stack. `settings` is a file of variables; without one compose reads `.env` by itself.
+    Of several files the first says where relative paths start, and the later ones add to it."""
 
     project: str
-    file: Path
+    files: tuple[Path, ...]
     settings: Path | None = None
 
     def _command(self, *words: str, every_profile: bool = False) -> Command:
-        options = ["--project-name", self.project, "--file", str(self.file)]
+        options = ["--project-name", self.project]
+        for file in self.files:
+            options += ["--file", str(file)]
         if self.settings:
             options += ["--env-file", str(self.settings)]
         if every_profile:

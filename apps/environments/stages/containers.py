@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from apps.environments.containers import commands, explain
+from apps.environments.containers import commands, explain, routing
 from apps.environments.containers.commands import Compose
 from apps.environments.stages import stack
 from apps.environments.stages.model import Outcome, Stage, StageFailed
+from apps.environments.stages.platform import check_port, is_local
 from apps.environments.stages.stand import Stand
 
 BUILD_SECONDS = 1800.0
@@ -29,7 +30,9 @@ _LEFT_BEHIND = re.compile(r"[0-9a-f]{12}_.+")
 
 def compose(stand: Stand) -> Compose:
     environment = stand.environment
-    return Compose(environment.project_name, stack.compose_file(environment), stack.settings_file(environment))
+    added = stack.proxy_file(environment)
+    files = (stack.compose_file(environment), *([added] if added.exists() else []))
+    return Compose(environment.project_name, files, stack.settings_file(environment))
 
 
 def docker(stand: Stand, command: Sequence[str], *, timeout: float = ASK_SECONDS, quiet: bool = True) -> str:
@@ -46,9 +49,11 @@ def docker(stand: Stand, command: Sequence[str], *, timeout: float = ASK_SECONDS
 
 
 def check_config(stand: Stand) -> Outcome:
-    """The compose file is whole, each variable it asks for has a value, and the ports it publishes can be had."""
-    from apps.environments.stages.platform import check_port, is_local
+    """The compose file is whole, each variable it asks for has a value, and the ports it publishes can be had.
 
+    Where services take traffic by a label, a proxy is added to the stack.
+    """
+    routing.add_proxy(stack.proxy_file(stand.environment), _routes(configuration(stand)))
     config = configuration(stand)
     if is_local(stand):
         for port in _published(config):
@@ -93,6 +98,13 @@ def _check_missing(stand: Stand, lines: Iterable[str]) -> None:
         f"The compose file asks for {', '.join(near)}, which {'has' if len(near) == 1 else 'have'} no value.",
         hint=f"Set it: `manage.py environment variable set {slug} {missing[0]}=…`, or `secret set` for a secret; or give it a default in the file.",
     )
+
+
+def _routes(config: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    try:
+        return routing.routes_of(config)
+    except routing.RouteInvalid as error:
+        raise StageFailed(error.message, hint=error.hint) from error
 
 
 def _published(config: dict[str, Any]) -> list[int]:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from apps.environments.containers import commands
+from apps.environments.containers import commands, routing
 from apps.environments.containers.proxy import Route, caddy_config, switch_command
 from apps.environments.stages.containers import (
     DOWN_SECONDS,
@@ -25,6 +25,7 @@ from apps.environments.stages.containers import (
     UP_SECONDS,
     compose,
     configuration,
+    containers,
     docker,
     last_lines,
     remove_left_behind,
@@ -32,10 +33,9 @@ from apps.environments.stages.containers import (
 from apps.environments.stages.model import Outcome, Stage, StageFailed
 from apps.environments.stages.stand import Stand
 
-ROUTE_LABEL = "flowcontrol.route"
-PROXY = "proxy"  # the service of the stack that takes the traffic
 HASH_LABEL = "com.docker.compose.config-hash"
 DRAIN_SECONDS = 2.0  # between the switch and asking the old one to stop: answers that have begun come to their end
+PROXY_SECONDS = 20.0  # until a proxy that was just started listens
 STOP_SECONDS = 15  # and how long it may take over that
 
 
@@ -59,12 +59,7 @@ def deploy(stand: Stand) -> Outcome:
     """Bring the stack to what its files say; what is up to date is left alone."""
     remove_left_behind(stand)
     config = configuration(stand)
-    routes = routes_of(config)
-    if routes and PROXY not in config["services"]:
-        raise StageFailed(
-            f"{', '.join(sorted(routes))} {'has' if len(routes) == 1 else 'have'} a route, but the stack has no service '{PROXY}'.",
-            hint=f"Add the service '{PROXY}' (see the guide of environments), or take the label {ROUTE_LABEL} away.",
-        )
+    routes = routing.routes_of(config)
     running = {each.service for each in routed(stand, config, routes) if each.state == "running"}
     fresh = sorted(set(routes) - running)
     rest = sorted(set(config["services"]) - running)
@@ -75,7 +70,7 @@ def deploy(stand: Stand) -> Outcome:
         docker(stand, compose(stand).up_alone(rest), timeout=UP_SECONDS, quiet=False)
     switched = [name for name in sorted(running) if replace(stand, config, name, routes)]
     if routes:
-        point(stand, routes, {each.service: each.name for each in _newest(stand, config, routes)})
+        point(stand, config, routes, {each.service: each.name for each in _newest(stand, config, routes)})
         remove_old(stand, config, routes)
     return Outcome(_told(len(config["services"]), fresh if running else (), switched))
 
@@ -87,23 +82,6 @@ def _told(number: int, fresh: Sequence[str], switched: Sequence[str]) -> str:
     if switched:
         said.append(f"{', '.join(switched)} was replaced without a gap")
     return "; ".join(said) + "."
-
-
-def routes_of(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """(port of the host, port of the container) of each service that takes traffic. Raises StageFailed."""
-    found = {}
-    for name, service in config["services"].items():
-        label = (service.get("labels") or {}).get(ROUTE_LABEL)
-        if label is None:
-            continue
-        outer, _, inner = str(label).partition(":")
-        if not (outer.isdigit() and inner.isdigit()):
-            raise StageFailed(
-                f"The label {ROUTE_LABEL} of {name} is '{label}'.",
-                hint='Write "HOSTPORT:CONTAINERPORT", such as "8080:8000".',
-            )
-        found[name] = (int(outer), int(inner))
-    return found
 
 
 def routed(stand: Stand, config: Mapping[str, Any], routes: Mapping[str, Any]) -> list[Routed]:
@@ -183,25 +161,37 @@ def _newest(stand: Stand, config: Mapping[str, Any], routes: Mapping[str, Any]) 
     return [each for _, each in best.values()]
 
 
-def point(stand: Stand, routes: Mapping[str, tuple[int, int]], targets: Mapping[str, str]) -> None:
+def point(
+    stand: Stand, config: Mapping[str, Any], routes: Mapping[str, tuple[int, int]], targets: Mapping[str, str]
+) -> None:
     """Let the proxy send each route's traffic to its target. Done again it changes nothing; no answer is cut off."""
-    proxy = _proxy_container(stand)
+    proxy = _proxy_container(stand, routing.proxy_of(config))
     wanted = [
         Route(outer, f"{targets[service]}:{inner}")
         for service, (outer, inner) in sorted(routes.items())
         if service in targets
     ]
-    stand.run(switch_command(proxy), timeout=30, stdin=json.dumps(caddy_config(wanted)), quiet=True)
-    stand.say(f"the proxy sends traffic to {', '.join(f'{each.upstream}' for each in wanted)}")
+    deadline = time.monotonic() + PROXY_SECONDS
+    while True:  # one that has just been started does not listen at once
+        try:
+            stand.run(switch_command(proxy), timeout=30, stdin=json.dumps(caddy_config(wanted)), quiet=True)
+            break
+        except StageFailed as failure:
+            if time.monotonic() > deadline:
+                raise StageFailed(
+                    "The proxy does not take its new target; it goes on with the one it has.",
+                    hint="See its log, and bring the stack up again.",
+                    tail=failure.tail,
+                ) from failure
+            stand.wait(LOOK_SECONDS)
+    stand.say(f"the proxy sends traffic to {', '.join(each.upstream for each in wanted)}")
 
 
-def _proxy_container(stand: Stand) -> str:
-    said = docker(stand, compose(stand).containers())
-    rows = [json.loads(line) for line in said.splitlines() if line.strip()]
-    found = next((row["Name"] for row in rows if row["Service"] == PROXY), None)
+def _proxy_container(stand: Stand, service: str) -> str:
+    found = next((each.name for each in containers(stand) if each.service == service), None)
     if found is None:
         raise StageFailed("The stack's proxy is not there.", hint="Bring the stack down and up again.")
-    return str(found)
+    return found
 
 
 def remove_old(stand: Stand, config: Mapping[str, Any], routes: Mapping[str, tuple[int, int]]) -> None:

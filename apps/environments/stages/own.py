@@ -26,7 +26,7 @@ from apps.environments.stages.stand import Stand
 from apps.jobs.states import FINAL
 
 SECRETS = ("postgres_password", "secret_key", "audit_key", "admin_password", "metrics_token")
-FOLDERS = ("data", "logs", "secrets")
+FOLDERS = ("data", "logs", "proxy", "secrets")
 ANSWER_SECONDS = 90.0
 RELOAD_SECONDS = 30.0
 LOOK_SECONDS = 0.2
@@ -126,7 +126,7 @@ def _give_to_containers(stand: Stand, data: Path) -> None:
     if os.getuid() or stand.environment.slug == "dev":
         return
     uid, gid = int(stand.switches["FLOWCONTROL_UID"]), int(stand.switches["FLOWCONTROL_GID"])
-    for top in (data, data.parent / "logs"):
+    for top in (data, data.parent / "logs", data.parent / "proxy"):
         for path in (top, *top.rglob("*")) if top.exists() else ():
             with contextlib.suppress(FileNotFoundError):
                 if path.lstat().st_uid == 0:

@@ -114,6 +114,8 @@ def _check_portal_beside(stand: Stand) -> None:
     lock = Path(settings.DATA) / "run" / "stack.lock"
     if stand.environment.slug != "dev" or not stand.environment.runs_ourselves or not lock.exists():
         return
+    if stand.run(commands.containers_of(stand.environment.project_name), timeout=ANSWER_SECONDS, quiet=True).strip():
+        return  # the stack itself holds it
     with lock.open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

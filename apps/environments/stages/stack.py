@@ -43,6 +43,11 @@ def settings_file(environment: Environment) -> Path | None:
     return own if own.exists() else Path(settings.BASE_DIR) / ".env.staging"
 
 
+def proxy_file(environment: Environment) -> Path:
+    """What adds a proxy to another's stack, where services of it take traffic; written when its file is read."""
+    return Path(settings.DATA) / "run" / "stacks" / f"{environment.slug}.proxy.json"
+
+
 def from_terminal(environment: Environment) -> dict[str, str]:
     """What the person who asks has set in front of the command, of the variables that the compose file reads:
     `APP_PORT=8090 make dev`. Kept with the job, so that whoever does it knows."""
@@ -67,7 +72,7 @@ def settings_of(job: StackJob) -> dict[str, str]:
     found |= job.settings
     if environment.runs_ourselves:
         _check(found, path.name if path else "")
-        found |= {"COMPOSE_PROFILES": ",".join(profiles(found))} | owner(environment, found)
+        found |= {"COMPOSE_PROFILES": ",".join(profiles(found)), **owner(environment, found), **socket_group(found)}
     return found
 
 
@@ -92,6 +97,14 @@ def owner(environment: Environment, switches: Mapping[str, str]) -> dict[str, st
         return {"FLOWCONTROL_UID": str(data.stat().st_uid), "FLOWCONTROL_GID": str(data.stat().st_gid)}
     uid, gid = os.getuid(), os.getgid()
     return {"FLOWCONTROL_UID": str(uid or 10001), "FLOWCONTROL_GID": str(gid or 10001)}
+
+
+def socket_group(switches: Mapping[str, str]) -> dict[str, str]:
+    """The group that may use the engine's socket: the controller, which is no root, is made a member."""
+    try:
+        return {"DOCKER_GID": str(Path(switches.get("DOCKER_SOCKET") or "/var/run/docker.sock").stat().st_gid)}
+    except OSError:
+        return {}
 
 
 def _check(found: Mapping[str, str], name: str) -> None:

@@ -1,0 +1,80 @@
+"""Which services of a stack take traffic, and the proxy that is added to a stack of others for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from apps.common.errors import FlowControlError
+from apps.common.files import write_atomic
+from apps.environments.containers.proxy import ADMIN
+
+ROUTE_LABEL = "flowcontrol.route"
+OWN_PROXY = "proxy"  # the service of Flow Control's own stack that takes all traffic
+ADDED_PROXY = "flowcontrol-proxy"  # of other stacks
+INITIAL = "/run/caddy/initial.json"
+
+Routes = dict[str, tuple[int, int]]
+
+
+class RouteInvalid(FlowControlError):  # noqa: N818  it is what the person reads
+    """A label that says how traffic comes in cannot be read."""
+
+    code = "route_invalid"
+
+
+def routes_of(config: Mapping[str, Any]) -> Routes:
+    """(port of the host, port of the container) of each service that takes traffic. Raises RouteInvalid."""
+    found: Routes = {}
+    for name, service in config["services"].items():
+        label = (service.get("labels") or {}).get(ROUTE_LABEL)
+        if label is None:
+            continue
+        outer, _, inner = str(label).partition(":")
+        if not (outer.isdigit() and inner.isdigit()):
+            hint = 'Write "HOSTPORT:CONTAINERPORT", such as "8080:8000".'
+            raise RouteInvalid(f"The label {ROUTE_LABEL} of {name} is '{label}'.", hint=hint)
+        if other := next((each for each, (port, _) in found.items() if port == int(outer)), None):
+            raise RouteInvalid(
+                f"{other} and {name} both want port {outer} of the host.", hint="Give one of them another."
+            )
+        found[name] = (int(outer), int(inner))
+    return found
+
+
+def proxy_of(config: Mapping[str, Any]) -> str:
+    """The service that takes the traffic of the stack; "" where it has none."""
+    return next((name for name in (ADDED_PROXY, OWN_PROXY) if name in config["services"]), "")
+
+
+def add_proxy(path: Path, routes: Routes) -> None:
+    """Write what adds the proxy, or take it away where nothing takes traffic. Written again it is the same."""
+    if not routes:
+        path.unlink(missing_ok=True)
+        return
+    write_atomic(path, json.dumps(proxy_description(routes), indent=2))
+
+
+def proxy_description(routes: Routes) -> dict[str, Any]:
+    """A compose document with the proxy: it alone publishes the ports, and keeps what it was told over a restart."""
+    ports = sorted(outer for outer, _ in routes.values())
+    service = {
+        "image": "caddy:2",
+        # It begins with nothing but its admin socket, and is told the rest; from then on it resumes with that.
+        "command": ["sh", "-c", f'printf %s "$$INITIAL" > {INITIAL} && exec caddy run --resume --config {INITIAL}'],
+        "environment": {
+            "INITIAL": json.dumps({"admin": {"listen": ADMIN}}),
+            "XDG_CONFIG_HOME": "/config",
+            "XDG_DATA_HOME": "/tmp",  # noqa: S108  in the container
+        },
+        "ports": [f"{port}:{port}" for port in ports],
+        "volumes": [f"{ADDED_PROXY}:/config"],
+        "tmpfs": ["/run/caddy"],
+        "restart": "always",
+        "security_opt": ["no-new-privileges:true"],
+        "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}},
+        "deploy": {"resources": {"limits": {"cpus": "1", "memory": "256m", "pids": 100}}},
+    }
+    return {"services": {ADDED_PROXY: service}, "volumes": {ADDED_PROXY: {}}}
