@@ -21,7 +21,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "Something else has the port: stop it, or choose another port, such as APP_PORT=8090.",
     ),
     (
-        r"pull access denied|manifest unknown|repository .* not found|failed to resolve|no such host|failed to fetch|lookup .* on ",
+        r"pull access denied|manifest unknown|repository .* not found|failed to resolve|no such host|failed to fetch|lookup .* on |error response from daemon: get |failed to do request|client.timeout exceeded",
         "The image cannot be fetched: see that its name is right and that this machine reaches the registry.",
     ),
     (r"no such image", "The image is not on this engine: build it, or see that its name is right."),
@@ -40,10 +40,8 @@ def hint(lines: Iterable[str]) -> str:
     return next((advice for pattern, advice in _HINTS if re.search(pattern, text, re.IGNORECASE)), "")
 
 
-_NAMED = re.compile(
-    r"additional propert\w+ (?P<property>[\w.-]+)|(?:service|volume|network|secret|config)s?[ .]\"?(?P<thing>[\w-]+)",
-    re.IGNORECASE,
-)
+_PROPERTY = re.compile(r"additional propert\w+ (?P<name>[\w.-]+)", re.IGNORECASE)
+_THING = re.compile(r"(?:service|volume|network|secret|config)s?[ .]\"?(?P<name>[\w-]+)", re.IGNORECASE)
 
 
 def mistake(lines: Iterable[str], text: str) -> tuple[int | None, str]:
@@ -53,8 +51,8 @@ def mistake(lines: Iterable[str], text: str) -> tuple[int | None, str]:
     words = re.sub(r"^validating [^:]+: ", "", said[-1]) if said else ""
     if match := re.search(r"yaml: line (\d+): (.*)", "\n".join(said)):
         return int(match[1]), match[2]
-    named = _NAMED.search(words)
-    wanted = named and (named["property"] or named["thing"])
+    named = _PROPERTY.search(words) or _THING.search(words)
+    wanted = named and named["name"]
     places = [
         number for number, line in enumerate(text.splitlines(), 1) if wanted and line.strip().startswith(f"{wanted}:")
     ]

@@ -9,12 +9,17 @@ from typing import Any
 
 from apps.common.errors import FlowControlError
 from apps.common.files import write_atomic
-from apps.environments.containers.proxy import ADMIN
+from apps.environments.containers import proxy
 
 ROUTE_LABEL = "flowcontrol.route"
 OWN_PROXY = "proxy"  # the service of Flow Control's own stack that takes all traffic
 ADDED_PROXY = "flowcontrol-proxy"  # of other stacks
-INITIAL = "/run/caddy/initial.json"
+# Neither curl nor wget is in the image; what speaks to the admin socket speaks to this port, too.
+_ASK = (
+    f"use IO::Socket::INET; $s = IO::Socket::INET->new('127.0.0.1:{proxy.STATUS_PORT}') or exit 1; "
+    'print $s "GET /healthz HTTP/1.0\\r\\n\\r\\n"; exit(<$s> !~ / 200 /);'
+)
+HEALTH = ("perl", "-e", _ASK)
 
 Routes = dict[str, tuple[int, int]]
 
@@ -60,21 +65,30 @@ def add_proxy(path: Path, routes: Routes) -> None:
 def proxy_description(routes: Routes) -> dict[str, Any]:
     """A compose document with the proxy: it alone publishes the ports, and keeps what it was told over a restart."""
     ports = sorted(outer for outer, _ in routes.values())
+    text = proxy.configuration({outer: (name, inner) for name, (outer, inner) in routes.items()})
+    config = f"{proxy.FOLDER}/haproxy.cfg"
     service = {
-        "image": "caddy:2",
-        # It begins with nothing but its admin socket, and is told the rest; from then on it resumes with that.
-        "command": ["sh", "-c", f'printf %s "$$INITIAL" > {INITIAL} && exec caddy run --resume --config {INITIAL}'],
-        "environment": {
-            "INITIAL": json.dumps({"admin": {"listen": ADMIN}}),
-            "XDG_CONFIG_HOME": "/config",
-            "XDG_DATA_HOME": "/tmp",  # noqa: S108  in the container
-        },
+        "image": "haproxy:3.0",
+        "user": "0:0",  # the owner of a new volume; without a capability he is nobody
+        "cap_drop": ["ALL"],
+        "entrypoint": ["sh", "-c", f'printf %s "$$CONFIGURATION" > {config} && exec haproxy -W -db -f {config}'],
+        "environment": {"CONFIGURATION": _literal(text)},
         "ports": [f"{port}:{port}" for port in ports],
-        "volumes": [f"{ADDED_PROXY}:/config"],
-        "tmpfs": ["/run/caddy"],
+        "volumes": [f"{ADDED_PROXY}:{proxy.FOLDER}"],
+        "healthcheck": {
+            "test": ["CMD", *map(_literal, HEALTH)],
+            "interval": "10s",
+            "start_period": "30s",
+            "start_interval": "500ms",
+        },
         "restart": "always",
         "security_opt": ["no-new-privileges:true"],
         "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}},
         "deploy": {"resources": {"limits": {"cpus": "1", "memory": "256m", "pids": 100}}},
     }
     return {"services": {ADDED_PROXY: service}, "volumes": {ADDED_PROXY: {}}}
+
+
+def _literal(text: str) -> str:
+    """As compose writes a text in which it is to replace nothing."""
+    return text.replace("$", "$$")

@@ -53,7 +53,9 @@ def check_config(stand: Stand) -> Outcome:
 
     Where services take traffic by a label, a proxy is added to the stack.
     """
-    routing.add_proxy(stack.proxy_file(stand.environment), _routes(configuration(stand)))
+    added = stack.proxy_file(stand.environment)
+    added.unlink(missing_ok=True)  # what the file itself says is asked for first
+    routing.add_proxy(added, _routes(configuration(stand)))
     config = configuration(stand)
     if is_local(stand):
         for port in _published(config):

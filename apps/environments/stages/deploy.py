@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from apps.environments.containers import commands, routing
-from apps.environments.containers.proxy import Route, caddy_config, switch_command
+from apps.environments.containers import proxy as haproxy
 from apps.environments.stages.containers import (
     DOWN_SECONDS,
     HEALTHY_SECONDS,
@@ -166,25 +166,45 @@ def point(
 ) -> None:
     """Let the proxy send each route's traffic to its target. Done again it changes nothing; no answer is cut off."""
     proxy = _proxy_container(stand, routing.proxy_of(config))
-    wanted = [
-        Route(outer, f"{targets[service]}:{inner}")
-        for service, (outer, inner) in sorted(routes.items())
-        if service in targets
-    ]
+    wanted = {routes[service][0]: name for service, name in targets.items()}
     deadline = time.monotonic() + PROXY_SECONDS
-    while True:  # one that has just been started does not listen at once
-        try:
-            stand.run(switch_command(proxy), timeout=30, stdin=json.dumps(caddy_config(wanted)), quiet=True)
-            break
-        except StageFailed as failure:
-            if time.monotonic() > deadline:
-                raise StageFailed(
-                    "The proxy does not take its new target; it goes on with the one it has.",
-                    hint="See its log, and bring the stack up again.",
-                    tail=failure.tail,
-                ) from failure
-            stand.wait(LOOK_SECONDS)
-    stand.say(f"the proxy sends traffic to {', '.join(each.upstream for each in wanted)}")
+    while not _points(stand, proxy, wanted):
+        if time.monotonic() > deadline:
+            raise StageFailed(
+                "The proxy does not take its new target; it goes on with the one it has.",
+                hint="See its log, and bring the stack up again.",
+                tail=last_lines(stand, proxy),
+            )
+        stand.wait(LOOK_SECONDS / 4)
+    stand.say(f"the proxy sends traffic to {', '.join(wanted.values())}")
+
+
+def _points(stand: Stand, proxy: str, wanted: Mapping[int, str]) -> bool:
+    """Whether each port's traffic goes to the address of its container now; where not, the proxy is told to. A proxy that
+    has just been started does not listen at once: no, then."""
+    addresses = _addresses(stand, wanted.values())
+    try:
+        state = stand.run(haproxy.ask_command(proxy), timeout=30, stdin=haproxy.SHOW, quiet=True)
+        now = haproxy.targets(state)
+        wrong = {port: name for port, name in wanted.items() if now[port].host != name}
+        if wrong:
+            orders = "".join(haproxy.point(port, name) for port, name in wrong.items())
+            stand.run(haproxy.ask_command(proxy), timeout=30, stdin=orders, quiet=True)
+        if wrong or any(now[port].address not in addresses[name] for port, name in wanted.items()):
+            return False
+        stand.run(haproxy.save_command(proxy), timeout=30, stdin=state, quiet=True)
+    except (StageFailed, KeyError):
+        return False
+    return True
+
+
+def _addresses(stand: Stand, names: Iterable[str]) -> dict[str, set[str]]:
+    """The addresses of containers, on each of their networks."""
+    found = json.loads(docker(stand, commands.inspect(list(names))))
+    return {
+        each["Name"].lstrip("/"): {net["IPAddress"] for net in each["NetworkSettings"]["Networks"].values()}
+        for each in found
+    }
 
 
 def _proxy_container(stand: Stand, service: str) -> str:
