@@ -13,8 +13,8 @@ from apps.audit.actors import SYSTEM
 from apps.environments import actions, executor
 from apps.environments.models import Environment, StackJob
 from apps.environments.stages import containers, deploy
-from tests.environments.containers.projects import docker, needs_engine
 from tests.environments.bringing import SLEEPER, WEB, Stack, failed, stages
+from tests.environments.containers.projects import docker, needs_engine
 from tests.stack.portal import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
