@@ -182,16 +182,16 @@ def answer(address: str) -> dict[str, Any] | str:
 
 
 def check_reload(stand: Stand) -> Outcome:
-    """A file that appears among the templates makes the portal serve from a new process: how long that takes."""
+    """A file that appears beside the portal's code makes it serve from a new process: how long that takes."""
     if stand.switches.get("HOT_RELOAD") != "true":
         return Outcome("Switched off by HOT_RELOAD=false.", skipped=True)
     address = f"http://127.0.0.1:{stand.switches['APP_PORT']}/readyz"
     before = _await_answer(stand, "the portal", address)["since"]
-    probe = stand.folder / "templates" / f".reload-{os.getpid()}-{time.monotonic_ns()}.html"
+    probe = stand.folder / "flowcontrol" / f".reload-{os.getpid()}-{time.monotonic_ns()}.py"
     began = time.monotonic()
     try:
         probe.write_text("")
-        while (now := answer(address)) == {} or not isinstance(now, dict) or now["since"] == before:
+        while not isinstance(now := answer(address), dict) or now["since"] == before:
             if time.monotonic() - began > RELOAD_SECONDS:
                 raise StageFailed(
                     f"A changed file is not live after {RELOAD_SECONDS:.0f} s.",
