@@ -1,10 +1,13 @@
 """JSON logs with rotation: one file a process, since two processes cannot rotate the same file."""
 
+import copy
 import json
 import logging
 import time
 from pathlib import Path
 from typing import Any
+
+from apps.common import masking
 
 LARGEST_BYTES = 10 * 1024**2
 KEPT = 5
@@ -25,12 +28,30 @@ class JsonFormatter(logging.Formatter):
             "process": record.process,
         }
         line |= {key: value for key, value in record.__dict__.items() if key not in _STANDARD and _is_plain(value)}
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        if record.exc_info or record.exc_text:
+            line["traceback"] = record.exc_text or self.formatException(record.exc_info)  # type: ignore[arg-type]
         return json.dumps(line, ensure_ascii=False, default=str)
 
     def converter(self, seconds: float | None) -> time.struct_time:
         return time.gmtime(seconds)
+
+
+class MaskingFilter(logging.Filter):
+    """Gives each handler a copy of the record without the secrets of any environment: message, extras and traceback."""
+
+    def filter(self, record: logging.LogRecord) -> logging.LogRecord:
+        masker = masking.current()
+        shown = copy.copy(record)
+        shown.msg, shown.args = masker.text(record.getMessage()), None
+        if record.exc_info and not record.exc_text:
+            shown.exc_text = logging.Formatter().formatException(record.exc_info)
+        for name in ("exc_text", "stack_info"):
+            if said := getattr(shown, name):
+                setattr(shown, name, masker.text(said))
+        for name, value in record.__dict__.items():
+            if name not in _STANDARD and isinstance(value, str):
+                setattr(shown, name, masker.text(value))
+        return shown
 
 
 def _is_plain(value: object) -> bool:
@@ -61,6 +82,7 @@ def configuration(folder: Path, process: str) -> dict[str, Any]:
             "json": {"()": "flowcontrol.logs.JsonFormatter"},
             "plain": {"format": "%(levelname)s %(name)s: %(message)s"},
         },
-        "handlers": handlers,
+        "filters": {"masking": {"()": "flowcontrol.logs.MaskingFilter"}},
+        "handlers": {name: {**handler, "filters": ["masking"]} for name, handler in handlers.items()},
         "root": {"handlers": list(handlers), "level": "INFO"},
     }

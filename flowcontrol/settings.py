@@ -25,6 +25,10 @@ WEBHOOK_PORT = environment.number("WEBHOOK_PORT", 9001, 1, 65535)
 DEBUG = environment.flag("DEBUG")
 SECRET_KEY = environment.text("SECRET_KEY") or read_or_create_secret(DATA / "secret_key")
 AUDIT_KEY = environment.text("AUDIT_KEY") or read_or_create_secret(DATA / "audit_key")
+# Encrypt the secrets of environments, newest first. Empty: they are kept in the data folder, and read when they are needed.
+SECRETS_KEYS = environment.text("SECRETS_KEYS")
+SECRETS_KEYS_PATH = DATA / "secrets_keys"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "flowcontrol.reporting.MaskingReporterFilter"
 ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS")
 ADMIN_PASSWORD = environment.text("FLOWCONTROL_ADMIN_PASSWORD")

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from apps.accounts.policy import Denied
+from apps.common import masking
 from apps.common.errors import FlowControlError
 
 WELL, BAD, WRONG_USE = 0, 1, 2
@@ -54,7 +55,7 @@ def run(act: Callable[[dict[str, Any]], int], options: dict[str, Any]) -> None:
 
 def say(message: str, hint: str = "") -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(Text(message, style="bold"), Text(hint))
+    console.print(Text(masking.text(message), style="bold"), Text(masking.text(hint)))
 
 
 def print_json(document: dict[str, Any]) -> None:

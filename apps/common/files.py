@@ -38,15 +38,15 @@ def sha256(content: bytes | str) -> str:
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
-def read_or_create_secret(path: Path) -> str:
-    """The secret kept in `path` (mode 0600), made on first use. Two that race read the same one."""
+def read_or_create_secret(path: Path, size: int = 48) -> str:
+    """The secret kept in `path` (mode 0600), made on first use of `size` random bytes. Two that race read the same one."""
     try:
         return path.read_text().strip()
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
     handle, staging = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_urlsafe(48) + "\n")
+        file.write(secrets.token_urlsafe(size) + "\n")
         file.flush()
         os.fsync(file.fileno())
     try:

@@ -2,7 +2,15 @@
 
 from django.contrib import admin
 
-from apps.environments.models import Environment, Service, StackJob, StageResult
+from apps.environments.models import (
+    Environment,
+    Secret,
+    SecretGeneration,
+    Service,
+    StackJob,
+    StageResult,
+    Variable,
+)
 from apps.jobs.admin import ReadOnlyAdmin
 
 
@@ -34,3 +42,28 @@ class ServiceAdmin(ReadOnlyAdmin):
     list_display = ("environment", "container", "image", "state", "health", "restarts", "seen_at")
     list_select_related = ("environment",)
     list_filter = ("environment", "state", "health")
+
+
+@admin.register(Variable)
+class VariableAdmin(ReadOnlyAdmin):
+    list_display = ("name", "environment", "reference", "changed_at", "changed_by")
+    list_filter = ("environment",)
+    list_select_related = ("environment",)
+    ordering = ("environment__position", "name")
+
+
+@admin.register(Secret)
+class SecretAdmin(ReadOnlyAdmin):
+    """That it is set, and never what it is: not even the ciphertext."""
+
+    list_display = ("name", "environment", "length", "fingerprint", "version", "key_id", "changed_at", "changed_by")
+    fields = ("environment", "name", "length", "fingerprint", "version", "key_id", "changed_at", "changed_by")
+    list_filter = ("environment", "key_id")
+    list_select_related = ("environment",)
+    ordering = ("environment__position", "name")
+
+
+@admin.register(SecretGeneration)
+class SecretGenerationAdmin(ReadOnlyAdmin):
+    list_display = ("id", "number")
+    ordering = ("id",)

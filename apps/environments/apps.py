@@ -10,10 +10,12 @@ class EnvironmentsConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.accounts import policy
-        from apps.environments import builtin, policies, record  # noqa: F401  its actions are known from now on
+        from apps.common import masking
+        from apps.environments import builtin, live, policies, record  # noqa: F401  its actions are known from now on
         from apps.environments.models import Environment, StackJob
         from apps.jobs import registry
 
+        masking.install(live.current, live.latest)
         policy.environments_from(lambda: Environment.objects.order_by("position").values_list("slug", flat=True))
         registry.register(
             registry.JobKind(

@@ -170,3 +170,63 @@ class Service(models.Model):
 
     def __str__(self) -> str:
         return self.container
+
+
+# --- variables and secrets: read and changed by apps/environments/variables.py alone ------------
+
+
+class Variable(models.Model):
+    """One variable of the process environment in which an environment's compose project is run."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="variables")
+    name = models.CharField(max_length=100)  # [A-Z][A-Z0-9_]*
+    value = models.TextField(blank=True, default="")  # plain text, for all who may see variables
+    reference = models.CharField(
+        max_length=100, blank=True, default=""
+    )  # or a secret's name: then the value is that one's
+    changed_at = models.DateTimeField(default=clock.now)
+    changed_by = models.CharField(max_length=200, default="")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["environment", "name"], name="variable_once_in_an_environment"),
+            models.CheckConstraint(condition=Q(value="") | Q(reference=""), name="variable_is_a_value_or_a_reference"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.environment.slug}/{self.name}"
+
+
+class Secret(models.Model):
+    """A value that can be set and used, and never be read: encrypted here, with keys that are elsewhere (`keys`)."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="secrets")
+    name = models.CharField(max_length=100)  # [A-Z][A-Z0-9_]*
+    ciphertext = models.BinaryField(editable=False)  # bound to environment, name and version, see `sealing`
+    key_id = models.CharField(max_length=16, db_index=True)  # of the key that opens it
+    version = models.PositiveIntegerField(default=1)  # how often it was set
+    length = models.PositiveIntegerField(default=0)  # characters
+    fingerprint = models.CharField(max_length=16, default="")  # keyed: says whether it changed, and nothing else
+    changed_at = models.DateTimeField(default=clock.now)
+    changed_by = models.CharField(max_length=200, default="")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["environment", "name"], name="secret_once_in_an_environment")]
+
+    def __str__(self) -> str:
+        return f"{self.environment.slug}/{self.name}"
+
+
+class SecretGeneration(models.Model):
+    """One row. Its number is another one after each change of any secret: processes see by it that theirs are old.
+
+    Whoever changes a variable, a secret or the keys locks it first, so that such changes come one after the other.
+    """
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    number = models.BigIntegerField(default=0)  # random: two histories never share one
+
+    def __str__(self) -> str:
+        return f"generation {self.number}"

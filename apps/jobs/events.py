@@ -12,6 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import Error, connection, transaction
 from django.db.models import F
 
+from apps.common import masking
 from apps.jobs import hints, registry
 from apps.jobs.models import Job, JobEvent
 from apps.jobs.states import State
@@ -65,8 +66,11 @@ def write(kind: registry.JobKind, pk: int, last: int, entries: Sequence[Entry]) 
 
 
 def clean(data: dict[str, Any]) -> dict[str, Any]:
-    """The same as every database and browser can hold it: no NUL, no half of a surrogate pair, no NaN; dates as text."""
-    text = json.dumps(data, ensure_ascii=False, cls=DjangoJSONEncoder).replace("\\u0000", REPLACEMENT)
+    """The same as every database and browser can hold it: no NUL, no half of a surrogate pair, no NaN; dates as text.
+
+    And as everybody may read it: without the secrets of any environment.
+    """
+    text = json.dumps(masking.data(data), ensure_ascii=False, cls=DjangoJSONEncoder).replace("\\u0000", REPLACEMENT)
     cleaned: dict[str, Any] = json.loads(text.encode("utf-8", "replace"), parse_constant=lambda name: None)
     return cleaned
 

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from apps.audit.actions import record
+from apps.common import masking
 from apps.jobs import events
 from apps.jobs.models import Job
 from apps.jobs.moment import moment
@@ -36,7 +37,7 @@ def move(
     taken = arrow(source, target)
     changes: dict[str, Any] = {"state": target, "event_seq": F("event_seq") + 1, **(fields or {})}
     if "message" in changes:
-        changes["message"] = str(changes["message"]).replace("\0", events.REPLACEMENT)
+        changes["message"] = masking.text(str(changes["message"])).replace("\0", events.REPLACEMENT)
     if target != State.RUNNING:
         changes["lease_expires_at"] = None
     if target in FINAL:

@@ -1,0 +1,20 @@
+"""What Django tells of an error: the page of DEBUG, and reports."""
+
+from types import FrameType
+from typing import Any
+
+from django.http import HttpRequest
+from django.views.debug import SafeExceptionReporterFilter
+
+from apps.common import masking
+
+
+class MaskingReporterFilter(SafeExceptionReporterFilter):
+    """Django's report of an error (the page of DEBUG, too) hides what is marked as sensitive, and every known secret."""
+
+    def is_active(self, request: HttpRequest | None) -> bool:
+        return True
+
+    def get_traceback_frame_variables(self, request: Any, tb_frame: FrameType) -> list[tuple[str, Any]]:
+        masker = masking.latest()
+        return [(name, masker.data(value)) for name, value in super().get_traceback_frame_variables(request, tb_frame)]
