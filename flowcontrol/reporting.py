@@ -15,6 +15,6 @@ class MaskingReporterFilter(SafeExceptionReporterFilter):
     def is_active(self, request: HttpRequest | None) -> bool:
         return True
 
-    def get_traceback_frame_variables(self, request: Any, tb_frame: FrameType) -> list[tuple[str, Any]]:
+    def get_traceback_frame_variables(self, request: Any, tb_frame: FrameType) -> Any:
         masker = masking.latest()
         return [(name, masker.data(value)) for name, value in super().get_traceback_frame_variables(request, tb_frame)]

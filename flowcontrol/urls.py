@@ -8,6 +8,7 @@ urlpatterns = [
     path("", include("apps.flows.urls")),
     path("", include("apps.runs.urls")),
     path("", include("apps.testruns.urls")),
+    path("", include("apps.environments.urls")),
     path("", include("apps.jobs.urls")),
     path("", include("apps.portal.urls")),
 ]

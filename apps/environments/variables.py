@@ -78,6 +78,11 @@ def secrets(environment: Environment) -> QuerySet[Secret]:
     return Secret.objects.filter(environment=environment).defer("ciphertext").order_by("name")
 
 
+def plain(environment: Environment) -> dict[str, str]:
+    """The variables whose value is plain text."""
+    return dict(variables(environment).filter(reference="").values_list("name", "value"))
+
+
 @sensitive_variables()
 def resolved(environment: Environment) -> Mapping[str, str]:
     """Every variable with its value, references resolved, and every secret: for the process environment of `docker
@@ -105,7 +110,11 @@ def require(environment: Environment, names: Iterable[str], given: Mapping[str, 
         raise VariableMissing(
             f"{environment.slug} has no variable or secret {' and no '.join(missing)}.",
             hint=" ".join(
-                f"{_meant(name, given)}Set it: `manage.py environment variable set {environment.slug} {name} VALUE`, or as a secret."
+                _meant(
+                    name,
+                    given,
+                    f"set it: `manage.py environment variable set {environment.slug} {name} VALUE`, or as a secret.",
+                )
                 for name in missing
             ),
         )
@@ -154,7 +163,7 @@ def unset_variable(*, by: Any, environment: Environment, name: str) -> None:
         names = list(variables(environment).values_list("name", flat=True))
         raise VariableMissing(
             f"{environment.slug} has no variable {name}.",
-            hint=f"{_meant(name, names)}See `manage.py environment variable list {environment.slug}`.",
+            hint=_meant(name, names, f"see `manage.py environment variable list {environment.slug}`."),
         )
     row.delete()
     _told("variable.unset", by, "variable", environment, name, {name: [_written(row), None]})
@@ -372,10 +381,11 @@ def _no_secret(environment: Environment, name: str, known: Collection[str], said
     message = f"{subject} {environment.slug} does not have." if said_by else f"{environment.slug} has no secret {name}."
     return VariableMissing(
         message,
-        hint=f"{_meant(name, known)}Set it: `manage.py environment secret set {environment.slug} {name[:100]}`.",
+        hint=_meant(name, known, f"set it: `manage.py environment secret set {environment.slug} {name[:100]}`."),
     )
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
+def _meant(name: str, known: Iterable[str], otherwise: str) -> str:
+    """A hint: the name that was perhaps meant, and what to do if it was not."""
     close = difflib.get_close_matches(name.upper(), list(known), n=1, cutoff=0.6)
-    return f"Did you mean {close[0]}? " if close else ""
+    return f"Did you mean {close[0]}? If not, {otherwise}" if close else otherwise[0].upper() + otherwise[1:]

@@ -7,6 +7,7 @@ from django.test import Client
 from apps.accounts.models import RoleGrant, User
 from apps.audit.actors import SYSTEM
 from apps.common import clock
+from apps.environments import variables
 from apps.environments.models import Environment
 from apps.flows.actions import save_version
 from apps.runs.models import Output, Run, StepRun
@@ -40,9 +41,14 @@ def build() -> World:
     case, case_in_staging = (_case(each) for each in (dev, staging))
     step = StepRun.objects.create(run=run, name="wanted", kind="step", state="succeeded", rows=1)
     output = Output.objects.create(run=run, name="wanted", path="out/orders.csv", rows=1, bytes=10)
+    variables.set_variable(by=SYSTEM, environment=staging, name="GREETING", value="hello")
+    variables.set_secret(by=SYSTEM, environment=staging, name="API_KEY", value="a-planted-value")
     clients = {role: _client(role) for role in ACCOUNTS} | {STRANGER: Client(REMOTE_ADDR=ELSEWHERE)}
     values = {
         "flow": "orders",
+        "variables_of": staging.slug,
+        "variable": "GREETING",
+        "secret": "API_KEY",
         "run": str(run.pk),
         "staging_run": str(in_staging.pk),
         "step": step.name,

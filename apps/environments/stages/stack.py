@@ -9,6 +9,9 @@ from pathlib import Path
 
 from django.conf import settings
 
+from apps.common import masking
+from apps.common.errors import FlowControlError
+from apps.environments import variables
 from apps.environments.containers.settings_file import SettingsFileError, read_settings
 from apps.environments.models import Environment, StackJob
 from apps.environments.stages.model import StageFailed
@@ -136,17 +139,22 @@ def known_variables() -> set[str]:
 
 def plain_variables(environment: Environment) -> dict[str, str]:
     """Its variables that may be shown."""
-    return {}
+    return variables.plain(environment)
 
 
 def secret_variables(environment: Environment) -> dict[str, str]:
-    """Its secrets, and variables that refer to them."""
-    return {}
+    """Its secrets, and variables that refer to them. Raises StageFailed for one that is missing or cannot be opened."""
+    shown = variables.plain(environment)
+    try:
+        found = variables.resolved(environment)
+    except FlowControlError as error:
+        raise StageFailed(error.message, hint=error.hint) from error
+    return {name: value for name, value in found.items() if name not in shown}
 
 
 def masker(environment: Environment) -> Callable[[str], str]:
-    """Hides what is secret in the environment from a text."""
-    return lambda text: text
+    """Hides what is secret in the environment, and in any other, from a text."""
+    return masking.text
 
 
 def engine_variables(environment: Environment) -> dict[str, str]:

@@ -15,6 +15,7 @@ from apps.accounts.actors import for_command
 from apps.common.errors import FlowControlError
 from apps.environments import actions, executor, looking, queries, showing
 from apps.environments.management.commands import _following as following
+from apps.environments.management.commands import _variables
 from apps.environments.models import Environment, StackJob
 from apps.environments.stages import stack
 from apps.jobs.states import State
@@ -82,6 +83,7 @@ class Command(BaseCommand):
         for each in verbs.choices.values():
             each.add_argument("--as", dest="account", metavar="USER", help="the account that acts")
             each.add_argument("--json", action="store_true", help="print one JSON document, and nothing else")
+        _variables.add_arguments(verbs)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -200,7 +202,7 @@ def logs(options: dict[str, Any]) -> int:
     return WELL
 
 
-VERBS = {"add": add, "list": show_list, "up": up, "down": down, "status": status, "logs": logs}
+VERBS = {"add": add, "list": show_list, "up": up, "down": down, "status": status, "logs": logs, **_variables.VERBS}
 
 
 def _environment(slug: str) -> Environment:
