@@ -64,7 +64,7 @@ class Masker:
         return Stream(self)
 
     def spans(self, text: str) -> list[Span]:
-        """Where the values stand, merged where they touch or overlap."""
+        """Where the values stand, merged where they overlap."""
         return _merged(self._matches(text))
 
     def unfinished(self, text: str) -> int:
@@ -176,7 +176,7 @@ def _shared_beginning(one: str, other: str) -> str:
 def _merged(spans: Iterable[Span]) -> list[Span]:
     merged: list[Span] = []
     for start, stop in spans:
-        if merged and start <= merged[-1][1]:
+        if merged and start < merged[-1][1]:
             merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
         else:
             merged.append((start, stop))
