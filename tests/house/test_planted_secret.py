@@ -4,6 +4,7 @@ The search itself is proven first: it finds what is really there, in each of the
 """
 
 import base64
+import contextlib
 import json
 import logging
 import os
@@ -22,10 +23,14 @@ from django.urls import path, reverse
 
 from apps.accounts.models import RoleGrant, User
 from apps.audit.actors import SYSTEM
-from apps.environments import variables
+from apps.common import clock
+from apps.environments import executor, variables
 from apps.environments.models import Environment, StackJob, StageResult
-from apps.jobs import actions as jobs
-from apps.jobs import events
+from apps.environments.stages.model import StageFailed
+from apps.jobs import events, leases
+from apps.jobs.registry import kind_of
+from apps.jobs.states import State
+from apps.jobs.transitions import move
 from apps.runs.models import Run
 from apps.testruns.models import TestRun
 from flowcontrol.urls import urlpatterns as house_urls
@@ -89,19 +94,34 @@ def planted(db, settings, tmp_path):
     return house
 
 
+class Claimed:
+    """A lease as far as a failing stage needs it, without threads: they could not write beside the test's transaction."""
+
+    def __init__(self, job):
+        self.job, self.events = job, self
+
+    def guarded(self):
+        return contextlib.nullcontext()
+
+    def add(self, kind, data):
+        events.append(self.job, kind, data)
+
+    def progress(self, fraction):
+        pass
+
+    def finish(self, state, message):
+        move(kind_of(self.job), self.job.pk, State.RUNNING, state, fields={"message": message}, by=SYSTEM)
+
+
 def _a_stack_that_failed(staging):
     """By the way that a stage takes when a container repeats what it was given."""
-    from apps.environments import executor
-    from apps.environments.stages.model import StageFailed
-    from apps.jobs import leases
-
-    job = StackJob.objects.create(environment=staging, action="up", requested_by="ada", queue="docker")
+    job = StackJob.objects.create(environment=staging, action="up", queue="docker", queued_at=clock.now())
+    assert leases.claim(StackJob, job.pk, worker="test")
     StageResult.objects.create(job=job, name="deploy", title="Deploy", position=0)
-    lease = leases.claim(StackJob, job.pk, worker="test")
-    with lease:
-        attempt = executor._Attempt(lease, StackJob.objects.select_related("environment").get(pk=job.pk))
-        said = f"psql: bad password {PLANTED}"
-        attempt._fail(attempt.rows[0], StageFailed(said, hint=said, tail=[said, said]))
+    attempt, said = executor._Attempt(Claimed(job), job), f"psql: bad password {PLANTED}"
+    attempt._fail(attempt.rows[0], StageFailed(said, hint=said, tail=[said, said]))
+    row = StageResult.objects.get(job=job)
+    assert (row.message, row.status) == ("psql: bad password •••", "failed")
 
 
 def _get(client: Client, address: str) -> bytes:
@@ -160,10 +180,8 @@ def test_no_page_of_the_admin_shows_it(planted):
     ],
 )
 def test_no_command_says_it(planted, capsys, words):
-    try:
+    with contextlib.suppress(SystemExit):
         call_command(*words)
-    except SystemExit as end:
-        assert end.code in (0, 2)
     said = capsys.readouterr()
     assert said.out + said.err
     assert traces((said.out + said.err).encode()) == []
@@ -171,17 +189,13 @@ def test_no_command_says_it(planted, capsys, words):
 
 def test_no_event_and_no_message_holds_it(planted):
     run = Run.objects.get(pk=planted.values["run"])
-    Run.objects.filter(pk=run.pk).update(state="running", finished_at=None)
-    from apps.jobs.registry import kind_of
-    from apps.jobs.states import State
-    from apps.jobs.transitions import move
-
+    Run.objects.filter(pk=run.pk).update(state="queued", finished_at=None, queued_at=clock.now())
+    assert leases.claim(Run, run.pk, worker="test")
     move(kind_of(run), run.pk, State.RUNNING, State.FAILED, fields={"message": f"refused {PLANTED}"}, by=SYSTEM)
     assert Run.objects.get(pk=run.pk).message == "refused •••"
 
 
 def test_no_row_of_any_table_holds_it(planted):
-    assert jobs
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names():
             cursor.execute(f'SELECT * FROM "{table}"')
