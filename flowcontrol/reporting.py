@@ -4,7 +4,7 @@ from types import FrameType
 from typing import Any
 
 from django.http import HttpRequest
-from django.views.debug import SafeExceptionReporterFilter
+from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
 from apps.common import masking
 
@@ -18,3 +18,13 @@ class MaskingReporterFilter(SafeExceptionReporterFilter):
     def get_traceback_frame_variables(self, request: Any, tb_frame: FrameType) -> Any:
         masker = masking.latest()
         return [(name, masker.data(value)) for name, value in super().get_traceback_frame_variables(request, tb_frame)]
+
+
+class MaskingReporter(ExceptionReporter):
+    """The report as a whole, since the message of an error and the source beside it may say a secret, too."""
+
+    def get_traceback_html(self) -> str:
+        return masking.latest().text(super().get_traceback_html())
+
+    def get_traceback_text(self) -> str:
+        return masking.latest().text(super().get_traceback_text())

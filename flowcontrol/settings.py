@@ -28,6 +28,7 @@ AUDIT_KEY = environment.text("AUDIT_KEY") or read_or_create_secret(DATA / "audit
 # Encrypt the secrets of environments, newest first. Empty: they are kept in the data folder, and read when they are needed.
 SECRETS_KEYS = environment.text("SECRETS_KEYS")
 SECRETS_KEYS_PATH = DATA / "secrets_keys"
+DEFAULT_EXCEPTION_REPORTER = "flowcontrol.reporting.MaskingReporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "flowcontrol.reporting.MaskingReporterFilter"
 ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS")

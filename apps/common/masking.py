@@ -132,6 +132,8 @@ def spellings(value: str) -> set[str]:
         json.dumps(value, ensure_ascii=False)[1:-1],
         repr(value)[1:-1],
         html.escape(value),
+        html.escape(repr(value)[1:-1]),
+        html.escape(json.dumps(value)[1:-1]),
         *quoted,
         *(re.sub(r"%..", lambda code: code[0].lower(), each) for each in quoted),
     }

@@ -28,7 +28,7 @@ class SecretForm(forms.Form):
     value = forms.CharField(
         strip=False,
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "off", "spellcheck": "false"}),
-        help_text="It cannot be read again, by nobody. One of several lines: by manage.py environment secret set.",
+        help_text="Nobody can read it again. One of several lines is set by manage.py environment secret set.",
     )
 
     def __init__(self, data: Any = None, *, initial: Any = None) -> None:

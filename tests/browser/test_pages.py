@@ -11,7 +11,7 @@ from tests.stack.portal import PASSWORD
 PAGES = [
     "/", "/flows/", "/flows/-/new/", "/flows/daily_revenue/", "/flows/daily_revenue/edit/",
     "/flows/daily_revenue/versions/", "/flows/daily_revenue/versions/1/", "/flows/daily_revenue/run/", "/runs/",
-    "/tests/", "/tests/new/", "TESTS", "CASE", "/environments/", "/audit/", "/search/?q=revenue", "/admin/", "/admin/runs/run/", "RUN", "OUTPUT",
+    "/tests/", "/tests/new/", "TESTS", "CASE", "/environments/", "/environments/dev/variables/", "/audit/", "/search/?q=revenue", "/admin/", "/admin/runs/run/", "RUN", "OUTPUT",
 ]  # fmt: skip
 READABLE = 4.5  # WCAG AA for text of this size; 3 for large text
 

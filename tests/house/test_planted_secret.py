@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import settings as django_settings
 from django.contrib import admin
 from django.core.management import call_command
@@ -126,7 +127,15 @@ def _a_stack_that_failed(staging):
 
 def _get(client: Client, address: str) -> bytes:
     answer = client.get(address)
-    return b"".join(answer.streaming_content) if getattr(answer, "streaming", False) else answer.content
+    if not getattr(answer, "streaming", False):
+        return answer.content
+    if not answer.is_async:
+        return b"".join(answer.streaming_content)
+
+    async def read() -> bytes:
+        return b"".join([chunk async for chunk in answer.streaming_content])
+
+    return async_to_sync(read)()
 
 
 def test_no_page_shows_it(planted):
