@@ -23,8 +23,8 @@ class MaskingReporterFilter(SafeExceptionReporterFilter):
 class MaskingReporter(ExceptionReporter):
     """The report as a whole, since the message of an error and the source beside it may say a secret, too."""
 
-    def get_traceback_html(self) -> str:
+    def get_traceback_html(self) -> Any:
         return masking.latest().text(super().get_traceback_html())
 
-    def get_traceback_text(self) -> str:
+    def get_traceback_text(self) -> Any:
         return masking.latest().text(super().get_traceback_text())

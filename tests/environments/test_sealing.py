@@ -1,6 +1,8 @@
 """Secrets at rest: what was moved, changed or lost does not open, and says so; rotation loses nothing wherever it is killed."""
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -187,55 +189,34 @@ STEPS = ["make", "seal", "record", "commit 1", "commit 2", "commit 3", "retire",
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("step", STEPS)
-def test_a_rotation_that_is_killed_loses_nothing_and_the_next_one_ends_it(step, kept):
-    """In a child process that is gone at once, at `step`: nothing is cleaned up."""
+def test_a_rotation_that_is_killed_loses_nothing_and_the_next_one_ends_it(step, kept, settings):
+    """In a process of its own that is gone at once, at `step`: nothing is cleaned up."""
     expected = several()
     before = keys.newest().id
-    connection.close()
-    child = os.fork()
-    if child == 0:
-        _die_at(step)
-        try:
-            rotate(batch=2, retire=True)
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WEXITSTATUS(status) == 9, f"it came past {step}"
+    child = subprocess.run(
+        [sys.executable, "-m", "tests.environments.dying", step],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, **_same_place(settings, kept)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert child.returncode == 9, f"it came past {step}: {child.stderr}"
     assert values() == expected
     done = rotate(batch=2, retire=True)
     assert values() == expected
     assert {key.id for key in keys.all_keys()} == {done.key}
     assert done.key != before
-    if step not in ("make",):
-        assert not list(kept.parent.glob(".secrets_keys.*")) or step == "write"
 
 
-def _die_at(step):
-    """Patch what the rotation calls so that the process ends there (status 9)."""
-
-    def dies(*args, **kwargs):
-        os._exit(9)
-
-    if step.startswith("commit"):
-        left, real = [int(step[-1])], variables._rotate_batch
-
-        def after_some(*args):
-            count = real(*args)
-            left[0] -= 1
-            return dies() if not left[0] else count
-
-        variables._rotate_batch = after_some
-    elif step == "write":
-        import apps.common.files as files
-
-        files.os.replace = dies
-    elif step == "make":
-        real_make = keys.make
-        variables.keys.make = lambda: dies(real_make())
-    elif step == "retire":
-        variables.keys.retire = dies
-    else:
-        setattr(variables, step, dies)
+def _same_place(settings, kept):
+    """The variables by which another process uses this test's database and keys."""
+    at = connection.settings_dict
+    server = "postgres://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(**at)
+    url = f"sqlite:///{at['NAME']}" if connection.vendor == "sqlite" else server
+    keys_of_the_house = {"SECRET_KEY": settings.SECRET_KEY, "AUDIT_KEY": settings.AUDIT_KEY}
+    return {"DATABASE_URL": url, "FLOWCONTROL_DATA": str(kept.parent), **keys_of_the_house}
 
 
 @pytest.mark.django_db(transaction=True)
