@@ -19,6 +19,7 @@ MASK = "•••"
 SHORTEST = 4  # characters; a shorter value is found in every text, so that masking it would tear holes in all of them
 SHORTEST_PART = 8  # characters of a piece of base64 that is sought in the middle of longer base64
 SHORTEST_LINE = 16  # characters; such a line of a value of many lines is sought by itself, since logs come by the line
+DEEPEST = 50
 _HEAD = 4
 
 Span = tuple[int, int]
@@ -156,8 +157,14 @@ def _inside_base64(raw: bytes, encode: Callable[[bytes], bytes]) -> Iterator[str
             yield part
 
 
-def _alternatives(forms: list[str]) -> str:
-    """A pattern of sorted texts that finds the longest: beginnings that they share are written once."""
+def _alternatives(forms: list[str], depth: int = 0) -> str:
+    """A pattern of sorted texts that finds the longest: beginnings that they share are written once.
+
+    Deeper than DEEPEST (so many values, each the beginning of the next) they are written one after the other, longest
+    first: Python's own compiler of patterns would give up.
+    """
+    if depth == DEEPEST:
+        return "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
     groups: dict[str, list[str]] = {}
     for form in forms:
         groups.setdefault(form[0], []).append(form)
@@ -165,7 +172,7 @@ def _alternatives(forms: list[str]) -> str:
     for group in groups.values():
         shared = _shared_beginning(group[0], group[-1])
         rests = [form[len(shared) :] for form in group if len(form) > len(shared)]
-        tail = f"(?:{_alternatives(rests)})" + "?" * (len(rests) < len(group)) if rests else ""
+        tail = f"(?:{_alternatives(rests, depth + 1)})" + "?" * (len(rests) < len(group)) if rests else ""
         parts.append(re.escape(shared) + tail)
     return "|".join(parts)
 

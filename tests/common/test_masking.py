@@ -114,6 +114,11 @@ def test_the_cost_of_a_text_hardly_grows_with_the_number_of_secrets():
     assert many._pattern.pattern.count("|") < 2 * len(many._forms)
 
 
+def test_values_of_which_each_begins_the_next_are_no_trouble():
+    masker = Masker(["a" * length for length in range(SHORTEST, 600)])
+    assert masker.text("-" + "a" * 599 + "-") == f"-{MASK}-"
+
+
 def test_an_error_that_repeats_a_secret_is_masked(monkeypatch):
     from apps.common import masking
     from apps.common.errors import FlowControlError
