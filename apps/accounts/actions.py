@@ -1,11 +1,13 @@
 """Changes to accounts, groups and roles: each in one transaction with its audit event.
 
-Nothing else changes them: a page, a command or the admin calls one of these. Accounts are never deleted, since the
-record and the rooms above name them; one that is not used any more is deactivated.
+Nothing else changes them: a page, a command or the admin calls one of these. Accounts of people are never deleted, since
+the record and the rooms above name them; one that is not used any more is deactivated. A program that looks at the portal
+as a person does is given a temporary one, which ends by itself.
 """
 
 import secrets
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from axes.models import AccessAttempt
@@ -19,9 +21,11 @@ from apps.accounts import policy
 from apps.accounts.models import Role, RoleGrant, User
 from apps.audit.actions import record
 from apps.audit.actors import SYSTEM
+from apps.common import clock
 from apps.common.errors import FlowControlError
 
 FIRST_ADMIN = "admin"
+LONGEST_TEMPORARY_SECONDS = 3600
 PROFILE = ("username", "first_name", "last_name", "email")
 
 
@@ -137,6 +141,40 @@ def unlock_user(*, by: Any, user: User) -> int:
         attempts.delete()
         record("account.unlock", by=by, target=_account(user))
     return count
+
+
+@transaction.atomic
+def create_temporary(*, by: Any, prefix: str, role: str, environment: str = "", seconds: float) -> tuple[User, str]:
+    """Make an account for a while, named `<prefix>-<12 random digits>`. Returns it, and its password, which is random and
+    kept nowhere. After `seconds` (an hour at most) it is shut out, whether it was removed or not.
+
+    Raises Denied, or AccountInvalid for the role of an admin: nothing unattended manages accounts.
+    """
+    policy.check(by, "accounts.manage")
+    if role == Role.ADMIN or not 0 < seconds <= LONGEST_TEMPORARY_SECONDS:
+        raise AccountInvalid("A temporary account is no admin, and lives an hour at most.")
+    password = secrets.token_urlsafe(24)
+    until = clock.now() + timedelta(seconds=seconds)
+    user = User.objects.create_user(f"{prefix}-{secrets.token_hex(6)}", password=password, expires_at=until)
+    record("account.create", by=by, target=_account(user), detail={"temporary": True, "until": until.isoformat()})
+    grant_role(by=by, user=user, role=role, environment=environment)
+    return user, password
+
+
+@transaction.atomic
+def remove_temporary(*, by: Any, user: User) -> None:
+    """Remove a temporary account; its sessions end with it. Removed twice, or not temporary: nothing changes."""
+    policy.check(by, "accounts.manage")
+    if User.objects.filter(pk=user.pk, expires_at__isnull=False).delete()[0]:
+        record("account.remove", by=by, target=_account(user), detail={"temporary": True})
+
+
+def remove_expired(*, by: Any) -> int:
+    """Remove the temporary accounts whose time is up: whoever made them has died. Returns how many there were."""
+    left = list(User.objects.filter(expires_at__lte=clock.now()))
+    for user in left:
+        remove_temporary(by=by, user=user)
+    return len(left)
 
 
 # --- groups ----------------------------------------------------------------------------------

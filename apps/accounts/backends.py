@@ -10,6 +10,10 @@ from apps.accounts import policy
 class PolicyBackend(ModelBackend):
     """Logs in by password; permissions come from roles. Rows of auth_permission give nobody anything."""
 
+    def user_can_authenticate(self, user: Any) -> bool:
+        """Asked at the login and, by way of `get_user`, with each request of a session."""
+        return super().user_can_authenticate(user) and not user.is_over
+
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
         """`perm` is Django's "room.verb_model". To view takes the model's own action or `admin.view`, any other verb the
         action that manages the model; where there is none, machines keep it and the answer is no."""

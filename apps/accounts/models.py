@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.crypto import salted_hmac
 
+from apps.common import clock
+
 
 class Role(models.TextChoices):
     VIEWER = "viewer", "Viewer"  # sees flows, runs, environments
@@ -33,8 +35,15 @@ class User(AbstractUser):
 
     is_staff = models.BooleanField(default=True)
     session_epoch = models.PositiveIntegerField(default=0, editable=False)  # sessions of an earlier one are over
+    # Of a temporary account: from then on it is shut out, even where whoever was to remove it has died.
+    expires_at = models.DateTimeField(null=True, blank=True, editable=False)
     objects: ClassVar[Accounts] = Accounts()
     acting: Any = None  # who changes this account in the admin right now; never kept
+
+    @property
+    def is_over(self) -> bool:
+        """A temporary account whose time is up."""
+        return self.expires_at is not None and self.expires_at <= clock.now()
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
         """As the backends say, for a superuser too: what machines keep, nobody changes."""

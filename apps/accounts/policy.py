@@ -88,7 +88,7 @@ def allowed(user: Any, action: str, environment: str = "") -> bool:
         return bool(actor_rights(action, environment))
     if getattr(user, "kind", "") == "system":
         return True
-    if not getattr(user, "is_authenticated", False) or not user.is_active:
+    if not getattr(user, "is_authenticated", False) or not user.is_active or user.is_over:
         return False
     if user.is_superuser and Role.ADMIN in rule.roles:
         return True
