@@ -42,3 +42,11 @@ def words(name: str, default: str = "") -> list[str]:
 
 def folder(name: str, default: Path) -> Path:
     return Path(os.environ.get(name) or default).expanduser().absolute()
+
+
+def web_address(name: str, default: str) -> str:
+    """http://host:port or https://…, without a slash at its end."""
+    value = os.environ.get(name, "").strip().rstrip("/") or default
+    if not value.startswith(("http://", "https://")):
+        raise ImproperlyConfigured(f"{name}={value!r} is no address. Write {name}=http://host:port.")
+    return value

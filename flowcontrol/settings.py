@@ -19,6 +19,8 @@ ENVIRONMENT = environment.text("FLOWCONTROL_ENV", "dev")
 WORKSPACES = DATA / "workspaces"
 EXAMPLES = BASE_DIR / "examples"
 APP_PORT = environment.number("APP_PORT", 8080, 1, 65535)
+# Where the portal answers, for what asks it as a browser does.
+PORTAL_URL = environment.web_address("FLOWCONTROL_URL", f"http://127.0.0.1:{APP_PORT}")
 WEBHOOK_PORT = environment.number("WEBHOOK_PORT", 9001, 1, 65535)
 
 # --- security ------------------------------------------------------------------------------
@@ -164,6 +166,7 @@ FLOW_WORKERS = environment.number("FLOW_WORKERS", 2, 1, 64)
 
 # --- layered tests -------------------------------------------------------------------------
 TEST_WORKERS = environment.number("TEST_WORKERS", 2, 1, 64)
+CHROMIUM = environment.text("CHROMIUM")
 
 # A text of 10 MB is refused by the language, with a reason and without being lost, not by the web server without either.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024**2

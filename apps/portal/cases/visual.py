@@ -1,23 +1,32 @@
 """L0 visual: whether what people see is readable where they look at it."""
 
 import re
-import shutil
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from django.conf import settings
+from django.db import connection
+from django.urls import reverse
 
+from apps.accounts.models import Role
+from apps.flows.models import Flow
+from apps.portal.cases import drawing
 from apps.portal.cases.commands import on_terminal, piped, wrong_flow
-from apps.testruns.cases.checks import Skip, check
+from apps.portal.cases.visitor import visitor
+from apps.runs.models import Run
+from apps.testruns.cases.checks import check
+from apps.testruns.cases.model import Place
+from apps.testruns.models import TestRun
 
 ESCAPE = b"\x1b"
 _CODES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 _COLOURS = re.compile(rb"\x1b\[[0-9;]*(3[0-9]|9[0-7]|38;[25])[0-9;]*m")
 DEV = ("dev",)
+LOOKS = [(width, scheme) for width in (1440, 390) for scheme in ("light", "dark")]
+SECONDS = 240.0
+MOST_TOLD = 12
 
 
 @contextmanager
@@ -88,28 +97,72 @@ def widths_are_kept() -> None:
 
 @check("L0", title="the login page is drawn by a browser without a complaint", environments=DEV, timeout=60, retries=1)
 def login_page_is_drawn() -> None:
-    address = f"http://127.0.0.1:{settings.APP_PORT}/admin/login/"
+    address, axe = drawing.need_portal(), drawing.need_axe()
+    said = drawing.Complaints()
+    with drawing.browser() as browser:
+        for width, scheme in LOOKS:
+            page = _page(browser, address, width, scheme, said)
+            page.goto("/admin/login/")
+            page.get_by_role("button", name="Log in").wait_for()
+            said += [f"/admin/login/ at {width} px, {scheme}: {each}" for each in drawing.faults(page, axe, width)]
+            page.context.close()
+    assert not said, _told(said)
+
+
+@check(
+    "L0",
+    title="key pages are drawn by a browser without a complaint, wide and narrow, light and dark",
+    environments=DEV,
+    timeout=SECONDS,
+)
+def key_pages_are_drawn(place: Place) -> str:
+    """Each with a temporary account that may look and nothing more: what the browser complains of, requests that fail,
+    scrolling sideways, and contrast below WCAG AA."""
+    address, axe = drawing.need_portal(), drawing.need_axe()
+    drawing.need_chromium()
     try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            assert answer.status == 200, f"{address} answers {answer.status}"
-    except (urllib.error.URLError, OSError) as error:
-        raise Skip(f"the portal does not run on port {settings.APP_PORT}: start it with `make run`") from error
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        raise Skip("there is no Chromium here (apt install chromium)")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError as error:
-        raise Skip("playwright is not installed here (make setup)") from error
-    said: list[str] = []
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        for width in (1440, 390):
-            page = browser.new_page(viewport={"width": width, "height": 800})
-            page.on("console", lambda told: said.append(told.text) if told.type in ("error", "warning") else None)
-            page.on("pageerror", lambda error: said.append(str(error)))
-            page.goto(address)
-            page.get_by_role("button", name="Log in").wait_for(timeout=10_000)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"it scrolls sideways at {width} px"
-        browser.close()
-    assert not said, f"the browser complains: {said[0]}"
+        paths = _key_pages(place.environment)
+    finally:
+        connection.close()
+    said = drawing.Complaints()
+    with visitor(Role.VIEWER, seconds=SECONDS) as who, drawing.browser() as browser:
+        for width, scheme in LOOKS:
+            page = _page(browser, address, width, scheme, said)
+            drawing.log_in(page, who)
+            for path in paths:
+                page.goto(path)
+                said += [f"{path} at {width} px, {scheme}: {each}" for each in drawing.faults(page, axe, width)]
+            page.context.close()
+    assert not said, _told(said)
+    return f"{len(paths)} pages: {', '.join(paths)}"
+
+
+def _key_pages(environment: str) -> list[str]:
+    """Those that are always there, and the newest flow, run and test run, where there are any."""
+    paths = [reverse(name) for name in ("portal:overview", "flows:list", "runs:list", "testruns:list")]
+    paths.append(reverse("portal:environments"))
+    flow = Flow.objects.filter(archived_at__isnull=True, current__isnull=False).order_by("-pk").first()
+    if flow is not None:
+        paths.append(reverse("flows:detail", args=[flow.name]))
+    for name, rows in (("runs:detail", Run.objects), ("testruns:detail", TestRun.objects)):
+        newest = rows.filter(environment__slug=environment).order_by("-pk").first()
+        if newest is not None:
+            paths.append(reverse(name, args=[newest.pk]))
+    return paths
+
+
+def _page(browser: Any, address: str, width: int, scheme: str, said: drawing.Complaints) -> Any:
+    context = browser.new_context(
+        base_url=address, viewport={"width": width, "height": 900}, color_scheme=scheme, has_touch=width < 600
+    )
+    context.set_default_timeout(drawing.PATIENCE_MS)
+    page = context.new_page()
+    said.watch(page)
+    return page
+
+
+def _told(said: list[str]) -> str:
+    """The first few, each once: the same element is often on every page."""
+    found = list(dict.fromkeys(said))
+    rest = f"\n… and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
+    return f"{len(found)} faults:\n" + "\n".join(found[:MOST_TOLD]) + rest
