@@ -1,5 +1,6 @@
 """Writing the record."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection
@@ -49,6 +50,22 @@ def record(
     event.save(force_insert=True)
     AuditHead.objects.filter(pk=1).update(seq=event.seq, digest=event.digest)
     return event
+
+
+def record_missing(
+    kind: str, *, by: Any, target: str, key: str, details: Sequence[dict[str, Any]], environment: str = ""
+) -> int:
+    """Append one event for each of `details` whose value of `key` no event of this kind and target has yet, in their
+    order. For what happened elsewhere and is told here afterwards: told twice, or by two at once, it is written once.
+    Returns how many were new. In a transaction, as `record`."""
+    assert connection.in_atomic_block, "an audit event belongs into the transaction of its change"
+    AuditHead.objects.select_for_update().filter(pk=1).first()  # those who tell at the same moment take turns
+    told = AuditEvent.objects.filter(kind=kind, target=_fit("target", target)).values_list("detail", flat=True)
+    known = {detail.get(key) for detail in told}
+    new = [detail for detail in details if detail[key] not in known]
+    for detail in new:
+        record(kind, by=by, target=target, environment=environment, detail=detail)
+    return len(new)
 
 
 def _fit(field: str, text: str) -> str:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 
 from django.conf import settings
 
-from apps.audit import actions as audit
-from apps.audit.actors import SYSTEM
 from apps.bridge.errors import BridgeRefusal
 from apps.bridge.records import CaseRecord
 from apps.common import clock
@@ -66,6 +64,7 @@ class _Attempt:
         if not self.run.session and self.lease.write(session=session):
             self.run.session = session
         self.bridge = passage.bridge_of(settings.DATA, self.run)
+        passage.make_up(self.run)
         self._inherit()
 
     def _inherit(self) -> None:
@@ -190,18 +189,7 @@ class _Attempt:
         before, and each transition is known by its session and number."""
         passed = passage.transitions(settings.DATA, self.run)
 
-        def write(run: TestRun) -> None:
-            for each in passed:
-                detail = {"seq": each.seq, "from": each.source, "to": each.target, "actor": each.actor}
-                audit.record(
-                    "bridge.transition",
-                    by=SYSTEM,
-                    target=f"bridge:{run.session}",
-                    environment=self.slug,
-                    detail={**detail, "at": each.at, "reason": each.reason, "digest": each.digest},
-                )
-
-        return write
+        return lambda run: passage.audit_transitions(run, passed)
 
 
 def sentence(layers: Sequence[LayerResult], slug: str) -> str:

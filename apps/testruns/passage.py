@@ -9,16 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from django.conf import settings
+from django.db import transaction
+
+from apps.audit import actions as audit
+from apps.audit.actors import SYSTEM
 from apps.bridge.errors import BridgeRefusal
 from apps.bridge.protocol import Bridge
 from apps.bridge.records import CaseRecord, Status, Transition
 from apps.bridge.states import State
 from apps.environments.models import StackJob
+from apps.jobs.states import FINAL
+from apps.jobs.states import State as JobState
 from apps.testruns.models import CaseResult, TestRun
 
 # Run by the shell framework; what is above is the application's.
 SHELL_LAYERS = ("L0", "L1", "L2")
 TOLD = ("title", "status", "layer", "source", "seconds", "attempts", "flaky", "message")
+MADE_UP = 3  # test runs whose transitions are looked after when another begins
 _ACTOR = "testrun"
 
 
@@ -124,6 +132,46 @@ def stop(data: Path, run: TestRun, reason: str, *, wanted: bool) -> None:
         (bridge.abort if wanted else bridge.fail)(reason)
     except BridgeRefusal:
         return  # it is over, or cannot be reached: `bridge repair` mends that, and the run's own rows say how it ended
+
+
+def settle(run: TestRun) -> None:
+    """After the run has ended, whoever ended it: end its session if nobody did, and take what the bridge did into the
+    audit. Done twice it is done once. Not done, because the process was killed or the bridge cannot be reached, it is
+    made up for when the next test run of the environment begins."""
+    if not run.session:
+        return
+    stop(settings.DATA, run, "its test run has ended without it", wanted=run.state == JobState.CANCELLED)
+    with transaction.atomic():
+        audit_transitions(run, transitions(settings.DATA, run))
+
+
+def make_up(run: TestRun) -> None:
+    """Take into the audit what the bridge did for the last test runs before this one and is not there yet."""
+    before = TestRun.objects.filter(environment=run.environment_id, pk__lt=run.pk, state__in=FINAL).exclude(session="")
+    for each in before.select_related("environment").order_by("-pk")[:MADE_UP]:
+        with transaction.atomic():
+            audit_transitions(each, transitions(settings.DATA, each))
+
+
+def audit_transitions(run: TestRun, passed: Sequence[Transition]) -> None:
+    """Write those that the audit does not have yet, known by session and number. In the caller's transaction; they were
+    read before, since no transaction spans two databases."""
+    details = [
+        {
+            "seq": each.seq,
+            "from": each.source,
+            "to": each.target,
+            "actor": each.actor,
+            "at": each.at,
+            "reason": each.reason,
+            "digest": each.digest,
+        }
+        for each in passed
+    ]
+    target, environment = f"bridge:{run.session}", run.environment.slug
+    audit.record_missing(
+        "bridge.transition", by=SYSTEM, target=target, environment=environment, key="seq", details=details
+    )
 
 
 def transitions(data: Path, run: TestRun) -> Sequence[Transition]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
+from django.db import transaction
 from django.db.models import Count, Q
 
 from apps.common import clock
 from apps.jobs.events import clean
+from apps.testruns import passage
 from apps.testruns.cases.model import Case, Result
 from apps.testruns.models import CaseResult, LayerResult, Status, TestRun, key_of
 
@@ -22,6 +25,8 @@ def close(run: TestRun) -> None:
         status=Status.FAILED, message="The test run ended before the layer did.", finished_at=now
     )
     run.layer_results.filter(status=Status.QUEUED).update(status=Status.SKIPPED, message="The layer was not reached.")
+    # The bridge has files of its own, so it is told when this is certain.
+    transaction.on_commit(partial(passage.settle, run), robust=True)
 
 
 def add(

@@ -21,7 +21,7 @@ from apps.bridge.protocol import Bridge
 from apps.bridge.records import CaseRecord
 from apps.common import clock
 from apps.jobs import messages, reconciler
-from apps.testruns import actions, catalogue, executor
+from apps.testruns import actions, catalogue, executor, passage
 from apps.testruns.cases.checks import Registry
 from apps.testruns.models import CaseResult, TestRun
 from tests.testruns.rooms import FAILS, POINTS, add_case, cases, dev, done, start, statuses
@@ -43,6 +43,23 @@ def told(data):
     document = json.loads((data / "results.json").read_text())
     jsonschema.validate(document, SCHEMA)
     return document
+
+
+def lost(run):
+    """The run as a worker leaves it that was killed in its last attempt: running, with a session, its lease run out."""
+    session = passage.begin(django_settings.DATA, run)
+    Bridge(django_settings.DATA, "dev").begin_layer("L1")
+    ago = clock.now() - timedelta(seconds=60)
+    TestRun.objects.filter(pk=run.pk).update(
+        state="running", fence=1, attempt=run.max_attempts, worker="gone", lease_expires_at=ago, session=session
+    )
+    run.refresh_from_db()
+    return run
+
+
+def transitions_in_audit(run):
+    events = AuditEvent.objects.filter(kind="bridge.transition", target=f"bridge:{run.session}").order_by("seq")
+    return [each.detail["seq"] for each in events]
 
 
 class TestLayers:
@@ -137,6 +154,36 @@ class TestBridge:
         log = Bridge(data, "dev").status(run.session).transitions
         assert [each.detail["seq"] for each in events] == [each.seq for each in log]
         assert [each.detail["to"] for each in events] == [each.target for each in log]
+
+    def test_also_where_the_reconciler_ends_the_run(self, data):
+        """Its worker is gone and no attempt is left: the session ends with it, and all of that is in the audit."""
+        add_case(data, "L1/a.sh")
+        run = lost(start("L1"))
+        assert reconciler.reconcile_once().failed == 1
+        run.refresh_from_db()
+        log = Bridge(data, "dev").status(run.session).transitions
+        assert (run.state, log[-1].target) == ("failed", "failed")
+        assert transitions_in_audit(run) == [each.seq for each in log]
+
+    def test_what_could_not_be_told_is_told_when_the_next_run_begins(self, data, monkeypatch):
+        add_case(data, "L1/a.sh")
+        run = lost(start("L1"))
+        with monkeypatch.context() as dead:
+            dead.setattr(passage, "settle", lambda run: None)  # as where the process dies right after the commit
+            reconciler.reconcile_once()
+        assert transitions_in_audit(run) == []
+        assert done("L1").state == "succeeded"
+        log = Bridge(data, "dev").status(run.session).transitions
+        assert log[-1].target == "failed"
+        assert transitions_in_audit(run) == [each.seq for each in log]
+
+    def test_a_bridge_that_cannot_be_read_does_not_keep_the_run_from_ending(self, data):
+        add_case(data, "L1/a.sh")
+        run = lost(start("L1"))
+        (data / "test_state.db").write_bytes(b"no database at all" * 100)
+        assert reconciler.reconcile_once().failed == 1
+        run.refresh_from_db()
+        assert run.state == "failed"
 
     def test_what_a_shell_framework_has_offered_is_taken_over(self, data):
         bridge = Bridge(data, "dev")
