@@ -39,3 +39,14 @@ def database(url: str, data: Path) -> dict[str, Any]:
 
 def sqlite(path: Path) -> dict[str, Any]:
     return {"ENGINE": "django_prometheus.db.backends.sqlite3", "NAME": str(path), "OPTIONS": SQLITE_OPTIONS}
+
+
+def read_only(path: Path) -> dict[str, Any]:
+    """A SQLite file of others, to look into: it is not made where it is not there, and never written. Whoever holds it is
+    waited for two seconds. Tests make no database for it."""
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": f"{path.absolute().as_uri()}?mode=ro",
+        "OPTIONS": {"uri": True, "timeout": 2},
+        "TEST": {"MIRROR": "default"},
+    }

@@ -7,7 +7,7 @@ from django.urls import reverse_lazy
 
 from apps.common.files import read_or_create_secret
 from flowcontrol import bus, environment, logs
-from flowcontrol.databases import database
+from flowcontrol.databases import database, read_only
 from flowcontrol.unfold import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -55,6 +55,7 @@ ROOMS = [
     "apps.jobs",
     "apps.accounts",
     "apps.audit",
+    "apps.bridge",
 ]
 INSTALLED_APPS = [
     "unfold",
@@ -134,7 +135,11 @@ AXES_DISABLE_ACCESS_LOG = True  # the audit has logins and failures
 AXES_VERBOSE = False
 
 # --- database, bus, work -------------------------------------------------------------------
-DATABASES = {"default": database(environment.text("DATABASE_URL"), DATA)}
+DATABASES = {
+    "default": database(environment.text("DATABASE_URL"), DATA),
+    "bridge": read_only(DATA / "test_state.db"),  # of the bridge; it may not be there
+}
+DATABASE_ROUTERS = ["apps.bridge.models.Router"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = environment.text("REDIS_URL") or bus.embedded_url(DATA)

@@ -11,8 +11,8 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.color import no_style
-from django.db import connections
-from django.test import TransactionTestCase
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.test import SimpleTestCase, TransactionTestCase
 from hypothesis import settings as hypothesis
 
 # A busy machine is not a mistake.
@@ -24,7 +24,9 @@ hypothesis.load_profile("patient")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> Iterator[None]:
     """SQLite in a file of this test run's own: threads and processes meet in it as they do in the portal."""
     with tempfile.TemporaryDirectory(prefix="flowcontrol-tests-") as folder:
-        for database in settings.DATABASES.values():
+        # The bridge's database is none of Django's: tests that read one say which.
+        settings.DATABASES["bridge"]["NAME"] = f"{(Path(folder) / 'no bridge here').as_uri()}?mode=ro"
+        for database in [each for alias, each in settings.DATABASES.items() if alias != "bridge"]:
             if database["ENGINE"].endswith("sqlite3"):
                 database.setdefault("TEST", {})["NAME"] = str(Path(folder) / "test.sqlite3")
         yield
@@ -37,11 +39,33 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
     Django's own emptying is refused by the audit's triggers, and would also take the rows that migrations made.
     """
     with django_db_blocker.unblock():
-        migrated = {alias: connections[alias].creation.serialize_db_to_string() for alias in connections}
+        migrated = {alias: connections[alias].creation.serialize_db_to_string() for alias in (DEFAULT_DB_ALIAS,)}
     patch = pytest.MonkeyPatch()
+    _open_bridge(patch)
     patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: _restore(case, migrated))
     yield
     patch.undo()
+
+
+def _open_bridge(patch: pytest.MonkeyPatch) -> None:
+    """Every test may look into the bridge's database, which is read-only and none of Django's: no transaction is begun in
+    it, and nothing of it is emptied."""
+    validate, names = SimpleTestCase._validate_databases.__func__, TransactionTestCase._databases_names.__func__
+    patch.setattr(SimpleTestCase, "_validate_databases", classmethod(lambda cls: validate(cls) | {"bridge"}))
+    without = classmethod(lambda cls, **which: [each for each in names(cls, **which) if each != "bridge"])
+    patch.setattr(TransactionTestCase, "_databases_names", without)
+
+
+@pytest.fixture
+def bridge_data(settings: Any, tmp_path: Path) -> Iterator[Path]:
+    """A data folder of the test's own, into whose `test_state.db` Django looks."""
+    settings.DATA = tmp_path
+    known = connections.settings["bridge"]
+    before, known["NAME"] = known["NAME"], f"{(tmp_path / 'test_state.db').as_uri()}?mode=ro"
+    connections["bridge"].close()
+    yield tmp_path
+    connections["bridge"].close()
+    known["NAME"] = before
 
 
 def _restore(case: Any, migrated: dict[str, str]) -> None:

@@ -100,12 +100,37 @@ def refusing(places: Places) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        kind = _REFUSALS.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF)
-        if kind is None and "no such" in str(error):  # a table or column is gone: somebody took it away
-            kind = DatabaseCorrupt
-        if kind is None:
+        refusal = refusal_of(error, places.environment)
+        if refusal is None:
             raise
-        raise kind(f"{_sentence(kind)} SQLite says: {error}.", environment=places.environment) from error
+        raise refusal from error
+
+
+def check(path: Path, environment: str, patience_seconds: float) -> bool:
+    """Whether there is a database that can be read, for those who only look and take no lock. False where there is none.
+
+    Raises DatabaseCorrupt, DatabaseNewer, or what else SQLite refuses. Reading begins no file and changes none.
+    """
+    if not exists(path):
+        return False
+    places = Places(path.parent, environment)
+    with (
+        refusing(places),
+        closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=patience_seconds)) as it,
+    ):
+        _check_version(it, places)
+        it.execute("SELECT 1 FROM sessions, transitions, cases LIMIT 1").fetchone()
+    return True
+
+
+def refusal_of(error: sqlite3.Error, environment: str) -> BridgeRefusal | None:
+    """What SQLite refused, as a refusal with a cure; None where it is no refusal but a mistake of ours."""
+    kind = _REFUSALS.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF)
+    if kind is None and "no such" in str(error):  # a table or column is gone: somebody took it away
+        kind = DatabaseCorrupt
+    if kind is None:
+        return None
+    return kind(f"{_sentence(kind)} SQLite says: {error}.", environment=environment)
 
 
 def _sentence(kind: type[BridgeRefusal]) -> str:

@@ -6,6 +6,8 @@ from django.test import override_settings
 from django.urls import path, reverse
 
 from apps.accounts import policy
+from apps.bridge.protocol import Bridge
+from apps.bridge.records import CaseRecord
 from flowcontrol.urls import urlpatterns as house_urls
 from tests.house import walking, world
 from tests.house.routes import ADMIN, EVERYBODY, IN_STAGING, INSPECTORS, ROUTES, SHOWN_TO
@@ -16,8 +18,12 @@ CATCH_ALL = "admin/(?P<url>.*)$"
 
 
 @pytest.fixture
-def house(db, settings, tmp_path):
+def house(db, settings, tmp_path, bridge_data):
     settings.WORKSPACES = tmp_path
+    bridge = Bridge(bridge_data, "dev")
+    bridge.init()
+    bridge.begin_layer("L1")
+    bridge.record(CaseRecord("it is there", "passed"))
     return world.build()
 
 
