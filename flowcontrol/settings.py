@@ -20,7 +20,7 @@ WORKSPACES = DATA / "workspaces"
 EXAMPLES = BASE_DIR / "examples"
 APP_PORT = environment.number("APP_PORT", 8080, 1, 65535)
 # Where the portal answers, for what asks it as a browser does.
-PORTAL_URL = environment.web_address("FLOWCONTROL_URL", f"http://127.0.0.1:{APP_PORT}")
+PORTAL_URL = environment.web_address("PORTAL_URL", f"http://127.0.0.1:{APP_PORT}")
 WEBHOOK_PORT = environment.number("WEBHOOK_PORT", 9001, 1, 65535)
 
 # --- security ------------------------------------------------------------------------------
