@@ -1,9 +1,11 @@
 # Each target makes what it needs; all of them can be run again at any time.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test verify-dev kills bench lint format
+.PHONY: help setup run test verify-dev verify-staging kills bench lint format
 
 PYTHON := .venv/bin/python
 STAMP := .venv/.synced
+# Who acts in staging, where a terminal alone has no rights.
+AS ?= admin
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +24,9 @@ test: setup  ## run the tests (ARGS=… goes to pytest)
 verify-dev: setup  ## run the layered tests of dev; best with `make run` beside it
 	@$(PYTHON) manage.py migrate --verbosity 0
 	@$(PYTHON) manage.py testrun start dev $(ARGS)
+
+verify-staging:  ## run the layered tests of staging, in the controller of the stack that `make staging` started
+	@docker compose --project-name flow-control-staging exec -T controller python manage.py testrun start staging --as $(AS) $(ARGS)
 
 kills: setup  ## the long form of the kill tests: 20 deaths of each part (KILLS=… for more)
 	@KILLS=$${KILLS:-20} $(PYTHON) -m pytest tests/stack/test_kills.py tests/bridge/test_kills.py -s $(ARGS)

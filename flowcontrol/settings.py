@@ -172,6 +172,14 @@ FLOW_WORKERS = environment.number("FLOW_WORKERS", 2, 1, 64)
 # --- layered tests -------------------------------------------------------------------------
 TEST_WORKERS = environment.number("TEST_WORKERS", 2, 1, 64)
 CHROMIUM = environment.text("CHROMIUM")
+# Budgets of staging's layer L3.
+LOAD_REQUESTS = environment.number("LOAD_REQUESTS", 200, 1, 100_000)
+LOAD_PARALLEL = environment.number("LOAD_PARALLEL", 8, 1, 200)
+LOAD_SECONDS = environment.number("LOAD_SECONDS", 20, 1, 60)
+LOAD_P95_MS = environment.number("LOAD_P95_MS", 1000, 1)
+LOAD_RATE = environment.number("LOAD_RATE", 10, 0)
+LOAD_ERRORS = environment.number("LOAD_ERRORS", 0, 0)
+PAGE_MS = environment.number("PAGE_MS", 1000, 1)
 
 # A text of 10 MB is refused by the language, with a reason and without being lost, not by the web server without either.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024**2

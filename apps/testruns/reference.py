@@ -9,14 +9,19 @@ HEAD = """# The layers and their cases
 
 <!-- made by: manage.py testrun catalogue --write -->
 
-An environment is tested in layers, from the lowest up: `manage.py testrun start dev`, `make verify-dev`, or the page
-*Tests*. A layer that fails stops those above it, unless the run is told to keep going; one in which no case passed has
+An environment is tested in layers, from the lowest up: `manage.py testrun start dev`, `make verify-dev`, `make
+verify-staging` (in the controller of the running stack, which has the Docker socket), or the page *Tests*. A layer that fails stops those above it, unless the run is told to keep going; one in which no case passed has
 proven nothing, and fails. L0 to L2 are the shell framework's; before L3 the session is handed over to the application
 framework ([the bridge](bridge.md)). A session that a shell framework has offered is taken over, with its results.
 
 A worker does the run under a lease. Killed, another takes it up: layers that have ended are not run again, and in the
 one that was running only cases that were not recorded yet. A case that failed and passed when it was tried again is
 *flaky*; one in *quarantine* is run and shown, and its failure does not count until the day that was set.
+
+Cases that look at the portal as a person does are given a temporary account, with the least role that suffices. It is
+removed when the case is over, and shut out by itself when the case was killed; both is in the audit. Cases of staging
+that ask over the network do so from a container of their own beside the proxy. The budgets of staging's L3 are the
+variables `LOAD_…` and `PAGE_MS` in `.env.example`.
 
 An environment adds cases of its own in `data/checks/<environment>/<layer>/`: [how to write a case](../how-to/write-a-case.md).
 """

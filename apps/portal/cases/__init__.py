@@ -1,5 +1,5 @@
 """The cases of layered tests that touch several rooms. Importing them registers them."""
 
-from apps.portal.cases import application, operation, visual
+from apps.portal.cases import application, operation, staging, visual
 
-__all__ = ["application", "operation", "visual"]
+__all__ = ["application", "operation", "staging", "visual"]

@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from http.cookiejar import CookieJar
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 from django.urls import Resolver404, resolve
 
@@ -41,6 +41,8 @@ MAY_STAY_OPEN = frozenset(
 # Text in which braces are meant as they stand.
 VERBATIM = frozenset(["script", "style", "pre", "code", "textarea"])
 RESIDUE = re.compile(r"\{\{|\{%|%\}|\{#")
+# Behind a proxy that speaks TLS, cookies are for TLS alone; on the machine itself they are asked for without it.
+_ALSO_WITHOUT_TLS = DefaultCookiePolicy(secure_protocols=("https", "http"))
 IN_SCRIPTS_WORDS = ("x-", ":", "@")  # attributes that are a small script
 
 
@@ -49,7 +51,7 @@ class Reader:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar(_ALSO_WITHOUT_TLS)))
 
     def get(self, path: str, form: dict[str, str] | None = None) -> tuple[int, str, str]:
         """Status, kind of content without its charset, and text. Raises AssertionError where nothing answers."""
