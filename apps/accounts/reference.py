@@ -37,6 +37,9 @@ changed there. Whatever is changed, there or by command, is in the [audit](../ex
   `set-password`, `deactivate`, `activate`, `unlock`, `list`.
 - Accounts are not deleted but deactivated: the account is out at once, all its sessions end and do not come back. A new
   password ends the sessions made with the old one. A role that is revoked is gone with the next request.
+- A layered test that looks at the portal as a person does makes a *temporary* account, `layered-tests-…`, with the least
+  role that suffices and never that of an admin. It is removed when the test is over; where the test was killed it is shut
+  out when its time is up, an hour at most, and removed by the next such test. Both is in the audit.
 - There is always an active account with the role admin in every environment: taking the last one away is refused.
 - Ten wrong passwords for a name from one address lock that name out from there for 15 minutes. An admin unlocks it.
 
