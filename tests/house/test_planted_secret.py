@@ -24,6 +24,7 @@ from django.urls import path, reverse
 
 from apps.accounts.models import RoleGrant, User
 from apps.audit.actors import SYSTEM
+from apps.bridge.protocol import Bridge
 from apps.common import clock
 from apps.environments import executor, variables
 from apps.environments.models import Environment, StackJob, StageResult
@@ -157,7 +158,8 @@ def test_the_page_of_secrets_shows_its_name_and_would_show_a_variable(planted):
     assert traces(_get(client, "/environments/staging/variables/")), "a value in a variable is found: the search works"
 
 
-def test_no_page_of_the_admin_shows_it(planted):
+def test_no_page_of_the_admin_shows_it(planted, bridge_data):
+    Bridge(bridge_data, "dev").init()
     client = planted.clients[ADMIN_ROLE]
     for name, (label, verb) in admin_routes().items():
         if verb not in ("changelist", "change", "history"):

@@ -11,6 +11,7 @@ from apps.testruns.cases.model import Place
 HIDDEN = ("postgres", "redis")  # no way there from the proxy
 SOCKET = "docker.sock"
 MIB = 1024**2
+READ_TIMES = 3
 
 # Where a container sees its own limits: one hierarchy (version 2), or one for each kind (version 1).
 CGROUP_FILES = {
@@ -129,12 +130,16 @@ def limits_not_kept(there: Stack, each: Found) -> list[str]:
 
 
 def _read(there: Stack, each: Found, paths: tuple[str, ...]) -> list[str]:
-    """The words of those of the files that are there."""
-    made = there.client.api.exec_create(each.container, ["cat", *paths], stderr=False)
-    try:
-        said: bytes = there.client.api.exec_start(made["Id"])
-    except docker.errors.APIError as error:
-        raise AssertionError(f"nothing can be read in {each.name}: {error.explanation}") from error
+    """The words of those of the files that are there. A busy engine now and then loses what so short a command has said,
+    so that nothing at all is asked for again."""
+    for _ in range(READ_TIMES):
+        made = there.client.api.exec_create(each.container, ["cat", *paths], stderr=False)
+        try:
+            said: bytes = there.client.api.exec_start(made["Id"])
+        except docker.errors.APIError as error:
+            raise AssertionError(f"nothing can be read in {each.name}: {error.explanation}") from error
+        if said.strip():
+            break
     return said.decode("utf-8", "replace").split()
 
 
