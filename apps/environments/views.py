@@ -46,6 +46,7 @@ def live_environment(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _stack_context(request: HttpRequest, environment: Environment) -> dict[str, Any]:
+    """`place` is the environment: under that name the frame has its own label."""
     services, jobs, having_docker = (
         queries.services(environment),
         queries.jobs_of(environment),
@@ -54,10 +55,11 @@ def _stack_context(request: HttpRequest, environment: Environment) -> dict[str, 
     may_change = policy.allowed(request.user, "environments.change", environment.slug)
     live = next((job for job in jobs if not job.is_final), None)
     return {
-        "environment": environment,
+        "place": environment,
         "compose_file": environment.compose_file or stack.compose_file(environment).name,
         "stack": standing.of(environment, services),
         "services": [standing.shown(each) for each in services],
+        "containers": [each.container for each in services],
         "jobs": jobs,
         "live_job": live,
         "docker_workers": having_docker,
@@ -88,7 +90,8 @@ def bring_down(request: HttpRequest, slug: str) -> HttpResponse:
     environment = _environment(request, slug, "environments.change")
     if request.method == "POST":
         return _change(request, environment, DOWN)
-    context = {"title": environment.name, "environment": environment, "services": queries.services(environment)}
+    context = {"title": environment.name, "place": environment}
+    context["containers"] = [each.container for each in queries.services(environment)]
     return render(request, "environments/down.html", context)
 
 
@@ -126,7 +129,7 @@ def show_logs(request: HttpRequest, slug: str, service: str) -> HttpResponse:
     context = {
         "title": environment.name,
         "page_title": f"Log of {service} in {environment.name}",
-        "environment": environment,
+        "place": environment,
         "service": service,
         "services": sorted({each.name for each in queries.services(environment)}),
         "rows": rows,
@@ -168,7 +171,7 @@ def _job_context(request: HttpRequest, job: StackJob) -> dict[str, Any]:
         "title": title,
         "page_title": f"{title}, stack job #{job.pk}",
         "job": job,
-        "environment": job.environment,
+        "place": job.environment,
         "stages": stages,
         "stages_done": sum(each.status in ("succeeded", "skipped") for each in stages),
         "trouble": standing.trouble(job, stages),
