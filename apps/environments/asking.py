@@ -13,20 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import docker.errors
 from django.core.cache import cache
 
 from apps.environments.apps import DOCKER_QUEUE
-from apps.environments.containers import found, lines
-from apps.environments.containers.found import EngineAway
 from apps.environments.models import Environment
-from apps.environments.stages import stack
 from apps.jobs import messages
 
 TASK = "apps.environments.tasks.read_lines"
 KEPT_SECONDS = 60
 PATIENCE_SECONDS = 10.0  # after so long the reader is told that nobody answers
-READ_SECONDS = 6.0
+
+Kept = dict[str, Any]  # {"tails", "message", "hint"}, as they are in an Answer
 
 logger = logging.getLogger(__name__)
 
@@ -67,27 +64,9 @@ def answer(environment: Environment, service: str, token: str) -> Answer:
     return Answer("failed" if kept["message"] else "lines", kept["tails"], kept["message"], kept["hint"])
 
 
-def deliver(pk: int, service: str, token: str) -> None:
-    """Read the lines and leave them for who asked. The work of whoever has Docker."""
-    environment = Environment.objects.get(pk=pk)
-    kept: dict[str, Any] = {"tails": [], "message": "", "hint": ""}
-    try:
-        kept["tails"] = read(environment, service)
-    except EngineAway as error:
-        kept |= {"message": error.message, "hint": error.hint}
-    except (docker.errors.DockerException, OSError) as error:
-        kept |= {"message": f"The engine could not read them: {found.reason(error)}."}
+def leave(pk: int, service: str, token: str, kept: Kept) -> None:
+    """Leave the answer for who asked."""
     cache.set(_key(pk, service, token), kept, KEPT_SECONDS)
-
-
-def read(environment: Environment, service: str) -> list[dict[str, Any]]:
-    """The last lines of each container of the service, masked. Raises EngineAway, DockerException, OSError."""
-    mask, deadline = stack.masker(environment), time.monotonic() + READ_SECONDS
-    with found.engine(environment.engine_url, environment.engine_certificates, READ_SECONDS) as client:
-        there = [each for each in found.services(client, environment.project_name) if each.service == service]
-        most = lines.MOST_BYTES // max(1, len(there))
-        tails = [lines.tail_of(client, each.container, each.name, mask, most=most, deadline=deadline) for each in there]
-    return [{"container": tail.container, "lines": list(tail.lines), "cut": tail.cut} for tail in tails]
 
 
 def _key(pk: int, service: str, token: str) -> str:

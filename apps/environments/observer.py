@@ -22,12 +22,11 @@ import docker.errors
 from django.db import transaction
 
 from apps.common import clock
+from apps.environments import standing
 from apps.environments.containers import found
 from apps.environments.containers.found import EngineAway, Found
 from apps.environments.models import Environment, Service
 
-EVERY_SECONDS = 5.0
-REMOTE_SECONDS = 15.0  # over ssh:// each look begins with a handshake
 ANSWER_SECONDS = 5.0  # the longest that one answer of an engine is waited for
 LOOK_SECONDS = 1.0  # between two looks at what is due
 NEVER = "0001-01-01"  # how an engine writes "not yet"
@@ -207,8 +206,7 @@ class Observer:
         for environment in Environment.objects.all():
             if environment.pk in self._asked or self._due.get(environment.pk, 0.0) > now:
                 continue
-            is_remote = environment.engine_url.startswith("ssh://")
-            self._due[environment.pk] = now + (REMOTE_SECONDS if is_remote else EVERY_SECONDS)
+            self._due[environment.pk] = now + standing.look_seconds(environment)
             self._asked.add(environment.pk)
             threading.Thread(target=self._look, args=(environment,), name="look", daemon=True).start()
 

@@ -12,11 +12,12 @@ from django.utils import timezone
 
 from apps.common import clock
 from apps.environments.models import Environment, Service, StackJob, StageResult
-from apps.environments.observer import EVERY_SECONDS, REMOTE_SECONDS
 from apps.jobs import workers
 from apps.jobs.models import Worker
 from apps.jobs.states import LOST, State
 
+EVERY_SECONDS = 5.0  # between two looks of the observer at an engine
+REMOTE_SECONDS = 15.0  # over ssh:// each look begins with a handshake
 MISSED_LOOKS = 4  # what is older than so many looks is no longer how it is, but how it was
 NOBODY = "Nobody with Docker is alive: start the portal with `make run` on a machine that has Docker."
 
@@ -99,12 +100,16 @@ def stale(environment: Environment) -> str:
     error = environment.engine_error
     if environment.engine_seen_at is None:
         return error
-    every = REMOTE_SECONDS if environment.engine_url.startswith("ssh://") else EVERY_SECONDS
-    if clock.now() - environment.engine_seen_at < timedelta(seconds=MISSED_LOOKS * every):
+    if clock.now() - environment.engine_seen_at < timedelta(seconds=MISSED_LOOKS * look_seconds(environment)):
         return ""
     at = f"{timezone.localtime(environment.engine_seen_at):%H:%M on %d %b %Z}"
     why = f" {error}" if error else " Nobody with Docker has looked since."
     return f"As of {at}; the engine has not answered since.{why}"
+
+
+def look_seconds(environment: Environment) -> float:
+    """How long the observer waits between two looks."""
+    return REMOTE_SECONDS if environment.engine_url.startswith("ssh://") else EVERY_SECONDS
 
 
 def grouped(services: Iterable[Service]) -> dict[int, list[Service]]:

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from apps.environments import asking, executor
+from apps.environments import answering, executor
 
 
 @shared_task
@@ -15,4 +15,4 @@ def execute_stack_job(job_id: int) -> None:
 @shared_task
 def read_lines(environment_id: int, service: str, token: str) -> None:
     """Read a service's last lines for somebody who waits. Lost or done twice, it changes nothing."""
-    asking.deliver(environment_id, service, token)
+    answering.deliver(environment_id, service, token)

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from apps.environments import asking
+from apps.environments import answering, asking
 from apps.environments.containers import found, lines
 from apps.environments.stages import stack
 from apps.environments.tasks import read_lines
@@ -166,4 +166,4 @@ def test_lines_of_a_real_container_come_masked_also_in_a_line_of_many_kilobytes(
     assert sorted(tail["lines"], key=len) == ["to stderr", "x" * padding + "••••"]
     assert tail["container"] == f"{name}-web-1"
     with pytest.raises(found.EngineAway):
-        asking.read(stacks.environment("away", engine_url=f"unix://{tmp_path}/none.sock"), "web")
+        answering.read(stacks.environment("away", engine_url=f"unix://{tmp_path}/none.sock"), "web")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from apps.environments import observer
+from apps.environments import observer, standing
 from apps.environments.containers.found import EngineAway, Found, Limits, Port
 from apps.environments.models import Environment, Service
 from apps.environments.observer import Observer, Seen, Usage
@@ -164,7 +164,7 @@ def engines(monkeypatch):
 
 
 def test_one_that_hangs_holds_up_no_other_and_is_not_asked_twice(engines, monkeypatch):
-    monkeypatch.setattr(observer, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(standing, "EVERY_SECONDS", 0.0)
     hangs, shop = stacks.environment("hangs"), stacks.environment("shop")
     engines |= {"hangs": threading.Event(), "shop": [Seen(container(), 0.1, 1)]}
     watching = Observer()
@@ -179,7 +179,7 @@ def test_one_that_hangs_holds_up_no_other_and_is_not_asked_twice(engines, monkey
 
 
 def test_an_engine_that_is_away_is_told_of_once(engines, caplog, monkeypatch):
-    monkeypatch.setattr(observer, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(standing, "EVERY_SECONDS", 0.0)
     shop = stacks.environment()
     row, engines["shop"] = stacks.service(shop), EngineAway("Gone.")
     watching = Observer()

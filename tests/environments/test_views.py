@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from apps.audit.models import AuditEvent
 from apps.common import clock
-from apps.environments import asking, standing
+from apps.environments import answering, standing
 from apps.environments.models import Environment, StackJob
 from apps.jobs import events, messages
 from tests.environments import stacks
@@ -216,9 +216,9 @@ def test_lines_are_asked_for_waited_for_and_shown(client, operator, shop, bus, m
     assert f'content="1;url=?token={token}"' in text, "without JavaScript the page comes again"
     assert f'hx-get="?token={token}"' in text
     monkeypatch.setattr(
-        asking, "read", lambda *_: [{"container": "shop-web-1", "lines": ["<b>hello</b>"], "cut": False}]
+        answering, "read", lambda *_: [{"container": "shop-web-1", "lines": ["<b>hello</b>"], "cut": False}]
     )
-    asking.deliver(shop.pk, "web", token)
+    answering.deliver(shop.pk, "web", token)
     text = page(client, "logs", "shop", "web", query=f"?token={token}")
     assert "&lt;b&gt;hello&lt;/b&gt;" in text
     assert "hx-get" not in text.split('id="answer"')[1]
