@@ -1,7 +1,9 @@
 """What the observer writes is what the engine shows; an engine that is away or hangs holds up nobody."""
 
 import json
+import socket
 import threading
+import time
 import uuid
 from datetime import UTC, datetime
 
@@ -97,6 +99,17 @@ def test_an_engine_that_is_not_there_leaves_the_rows_as_they_were(tmp_path):
     with pytest.raises(EngineAway, match="there is no socket"):
         observer.look(shop)
     assert Service.objects.get().seen_at == before.seen_at
+
+
+def test_an_engine_that_takes_a_question_and_says_nothing_is_left_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr(observer, "ANSWER_SECONDS", 0.3)
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(str(tmp_path / "mute.sock"))
+        mute.listen()
+        began = time.monotonic()
+        with pytest.raises(EngineAway, match="does not answer in time"):
+            observer.look(stacks.environment(engine_url=f"unix://{tmp_path}/mute.sock"))
+    assert time.monotonic() - began < 10
 
 
 # --- rows -----------------------------------------------------------------------------------------------
