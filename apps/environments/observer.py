@@ -28,6 +28,7 @@ from apps.environments.containers.found import EngineAway, Found
 from apps.environments.models import Environment, Service
 
 ANSWER_SECONDS = 5.0  # the longest that one answer of an engine is waited for
+SHORTEST_SECONDS = 1.0  # between two looks of which the difference is taken
 LOOK_SECONDS = 1.0  # between two looks at what is due
 NEVER = "0001-01-01"  # how an engine writes "not yet"
 
@@ -74,7 +75,7 @@ def containers_of(environment: Environment) -> list[Seen]:
         raise EngineAway(f"The Docker Engine stopped answering: {found.reason(error)}.") from error
     used = {container: usage for container, usage in now.items() if usage is not None}
     before = _before.get(environment.pk, {})
-    _before[environment.pk] = used
+    _before[environment.pk] = {each: _later(before.get(each), usage) for each, usage in used.items()}
     return [_seen(each, used.get(each.container), before.get(each.container)) for each in there]
 
 
@@ -102,9 +103,15 @@ def _seen(each: Found, now: Usage | None, before: Usage | None) -> Seen:
     return Seen(each, cores_between(before, now), now.memory_bytes)
 
 
+def _later(before: Usage | None, now: Usage) -> Usage:
+    """From which usage the next look counts: two that follow at once say nothing, since limits hold over 0.1 s."""
+    return before if before is not None and now.at - before.at < SHORTEST_SECONDS else now
+
+
 def cores_between(before: Usage | None, now: Usage) -> float | None:
-    """Cores in use between two looks; None where there is no earlier one, or the container was started anew in between."""
-    if before is None or now.at <= before.at or now.cpu_nanoseconds < before.cpu_nanoseconds:
+    """Cores in use between two looks; None where there is no earlier one, it was just now, or the container was
+    started anew in between."""
+    if before is None or now.at - before.at < SHORTEST_SECONDS or now.cpu_nanoseconds < before.cpu_nanoseconds:
         return None
     return (now.cpu_nanoseconds - before.cpu_nanoseconds) / 1e9 / (now.at - before.at)
 

@@ -15,6 +15,7 @@ from apps.environments.models import Environment, Service
 from apps.environments.observer import Observer, Seen, Usage
 from tests.environments import stacks
 from tests.environments.containers.projects import SLEEPER, compose, needs_engine
+from tests.stack.portal import wait_for
 
 pytestmark = pytest.mark.django_db
 SERVICES = {
@@ -58,7 +59,8 @@ def test_a_look_writes_what_the_engine_shows(project):
     name, file = project
     shop = stacks.environment(project=name, compose_file=str(file), engine_seen_at=None)
     assert {row.name for row in observer.look(shop)} == {"busy", "web"}
-    observer.look(shop)  # the second look knows what was used since the first
+    # A later look knows what was used since the first.
+    wait_for(lambda: any(row.cpu for row in observer.look(shop)), 30, "CPU in use")
     busy, web = (Service.objects.get(environment=shop, name=each) for each in ("busy", "web"))
     assert (busy.state, busy.health, busy.cpu_limit, busy.memory_limit_bytes) == ("running", "", 0.2, 32 * 1024**2)
     assert 0 < busy.memory_bytes < 32 * 1024**2
@@ -136,6 +138,7 @@ def test_cores_are_the_difference_over_the_time_between():
     now = Usage(3_000_000_000, 0, 12.0)
     assert observer.cores_between(Usage(2_000_000_000, 0, 10.0), now) == 0.5
     assert observer.cores_between(None, now) is None
+    assert observer.cores_between(Usage(2_000_000_000, 0, 11.9), now) is None, "it was just now"
     assert observer.cores_between(Usage(9_000_000_000, 0, 10.0), now) is None, "it was started anew"
 
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('environments', '0003_stacks'),
+        ('environments', '0010_variables'),
     ]
 
     operations = [
