@@ -16,6 +16,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DATA = environment.folder("FLOWCONTROL_DATA", BASE_DIR / "data")
 LOGS = environment.folder("FLOWCONTROL_LOGS", BASE_DIR / "logs")
 ENVIRONMENT = environment.text("FLOWCONTROL_ENV", "dev")
+STACK = environment.text("FLOWCONTROL_STACK")  # the compose project that this process runs in; "" for none
 WORKSPACES = DATA / "workspaces"
 EXAMPLES = BASE_DIR / "examples"
 APP_PORT = environment.number("APP_PORT", 8080, 1, 65535)

@@ -54,6 +54,11 @@ def _exactly(path: str) -> Any:
     return lambda request: request.path == path
 
 
+def _under(*paths: str) -> Any:
+    """For pages whose addresses begin otherwise than the link's own."""
+    return lambda request: request.path.startswith(paths)
+
+
 UNFOLD = {
     "SITE_TITLE": "Flow Control",
     "SITE_HEADER": "Flow Control",
@@ -112,6 +117,7 @@ UNFOLD = {
                         "title": "Environments",
                         "icon": "dns",
                         "link": reverse_lazy("portal:environments"),
+                        "active": _under("/environments/", "/stacks/"),
                         "permission": _may("environments.view"),
                     },
                     {

@@ -15,6 +15,7 @@ from apps.accounts import policy
 from apps.audit.actions import record
 from apps.audit.actors import actor_of
 from apps.common.errors import FlowControlError
+from apps.environments import standing
 from apps.environments.models import Environment, StackJob, StageResult
 from apps.environments.stages import registry
 from apps.jobs import actions as jobs
@@ -27,6 +28,12 @@ class EnvironmentInvalid(FlowControlError):  # noqa: N818  it is what the person
     """The environment cannot be made like this."""
 
     code = "environment_invalid"
+
+
+class StackIsOurOwn(FlowControlError):  # noqa: N818
+    """The portal does not stop or renew the stack that it runs in."""
+
+    code = "stack_is_our_own"
 
 
 class StackBusy(FlowControlError):  # noqa: N818
@@ -141,9 +148,11 @@ def change_stack(
     """Put a change of the environment's stack in line: StackJob.Action `up` or `down`. `settings` are variables that
     differ from the stack's settings file in this change alone.
 
-    One at a time: raises StackBusy with the job that is there, Denied; then nothing is changed.
+    One at a time: raises StackBusy with the job that is there, StackIsOurOwn, Denied; then nothing is changed.
     """
     policy.check(by, "environments.change", environment.slug)
+    if reason := standing.own_stack(environment):
+        raise StackIsOurOwn(reason)
     try:
         with transaction.atomic():
             job: StackJob = StackJob.objects.create(

@@ -1,6 +1,15 @@
+from threading import Event
+
 from django.apps import AppConfig
 
 DOCKER_QUEUE = "docker"  # who takes from it has the socket of a Docker Engine
+
+
+def _observe(stop: Event) -> None:
+    """The observer's own room is entered by the controller alone: it brings a client of Docker, which takes a while."""
+    from apps.environments import observer
+
+    observer.observe(stop)
 
 
 class EnvironmentsConfig(AppConfig):
@@ -13,10 +22,11 @@ class EnvironmentsConfig(AppConfig):
         from apps.common import masking
         from apps.environments import builtin, live, policies, record  # noqa: F401  its actions are known from now on
         from apps.environments.models import Environment, StackJob
-        from apps.jobs import registry
+        from apps.jobs import companions, registry
 
         masking.install(live.current, live.latest)
         policy.environments_from(lambda: Environment.objects.order_by("position").values_list("slug", flat=True))
+        companions.register("observer of services", _observe)
         registry.register(
             registry.JobKind(
                 name="stack",

@@ -7,9 +7,12 @@ done again. A stage that fails ends the change; what ran before still runs.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from apps.common import clock
+from apps.environments import observer
+from apps.environments.containers.found import EngineAway
 from apps.environments.models import StackJob, StageResult
 from apps.environments.stages import registry, stack
 from apps.environments.stages.model import StageFailed, Stopped
@@ -32,8 +35,19 @@ def execute(pk: int, *, worker: str = "") -> StackJob | None:
     job = StackJob.objects.select_related("environment").get(pk=pk)
     with lease:
         _Attempt(lease, job).perform()
+    _look(job)
     job.refresh_from_db()
     return job
+
+
+def _look(job: StackJob) -> None:
+    """Let the rows of services say at once what the change left, also where no controller watches. An engine that is
+    away has been told of by the stages; the rows then stay as they were. Over ssh, which may wait for minutes, it is left
+    to the observer."""
+    if job.environment.engine_url.startswith("ssh://"):
+        return
+    with contextlib.suppress(EngineAway):
+        observer.look(job.environment)
 
 
 class _Attempt:

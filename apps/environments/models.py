@@ -38,6 +38,9 @@ class Environment(models.Model):
     compose_file = models.CharField(max_length=500, blank=True, default="")
     # The name of its compose project, by which its containers are known on the engine; "" for flow-control-<slug>.
     project = models.CharField(max_length=60, blank=True, default="")
+    # When whoever has its socket last got an answer from the engine, and what was wrong since; "" while it answers.
+    engine_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    engine_error = models.CharField(max_length=300, blank=True, default="", editable=False)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:

@@ -3,6 +3,7 @@
 import functools
 import logging
 from pathlib import Path
+from typing import Any
 
 from celery import Celery
 from django.conf import settings
@@ -40,3 +41,14 @@ def _level() -> int:
     """Without a portal beside it a command does its work itself: that there is no bus to send to worries nobody."""
     path = settings.REDIS_URL.removeprefix("unix://")
     return logging.WARNING if path == settings.REDIS_URL or Path(path).exists() else logging.INFO
+
+
+def ask(task: str, args: list[Any], *, queue: str, seconds: float) -> bool:
+    """Send a task that no row stands behind, for somebody who waits for its answer: after `seconds` no worker begins it.
+    Never raises; False when the broker did not take it."""
+    try:
+        _sender().send_task(task, args=args, queue=queue, expires=seconds, retry=True, retry_policy=ONCE_MORE)
+    except Exception as error:  # noqa: BLE001 - whatever a broker's client raises, who asks is told
+        logger.warning("%s could not be asked of queue %s: %s", task, queue, error)
+        return False
+    return True

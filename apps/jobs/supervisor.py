@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.db import connection
 
+from apps.jobs.companions import Companions
 from apps.jobs.leadership import CONTROLLER, Leadership
 from apps.jobs.moment import read
 from apps.jobs.reconciler import lost_since, reconcile_once
@@ -24,7 +25,8 @@ logger = logging.getLogger(__name__)
 class Supervisor:
     """Runs until told to stop. Nothing that goes wrong in a pass ends it: it is what mends the rest."""
 
-    def __init__(self) -> None:
+    def __init__(self, companions: Companions | None = None) -> None:
+        self.companions = companions or Companions({})
         self.leadership = Leadership(CONTROLLER)
         self._led = False
         self._pass_at = 0.0  # when the next pass is due, by the monotonic clock
@@ -35,6 +37,7 @@ class Supervisor:
         while not stop.is_set():
             self._try(self.look)
             stop.wait(LOOK_SECONDS)
+        self.companions.stop()
         self._try(self.leadership.resign)
         connection.close()
 
@@ -44,6 +47,7 @@ class Supervisor:
         if leads != self._led:
             logger.info("%s %s.", self.leadership.name, "leads" if leads else "stands by")
             self._led = leads
+            (self.companions.start if leads else self.companions.stop)()
         if leads and (time.monotonic() >= self._pass_at or lost_since(self._passed_at)):
             began = time.monotonic()
             self._pass_at = began + settings.RECONCILE_SECONDS

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from apps.audit.models import AuditEvent
-from apps.environments.models import Environment
+from apps.environments import queries as stacks
+from apps.environments import standing
+from apps.environments.models import StackJob
+from apps.environments.standing import Standing
 from apps.flows import queries as flows
 from apps.flows.models import Flow
 from apps.jobs import workers
@@ -56,27 +59,35 @@ def recent_runs(slugs: Collection[str] | None, most: int = 8) -> list[Run]:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentRow:
-    """An environment with its living workers, its live runs and its newest run."""
+    """An environment with its stack and its newest change, its living workers, its live runs and its newest run."""
 
     slug: str
     name: str
+    after: str
     queue: str
+    stack: Standing
+    job: StackJob | None
     workers: Sequence[Worker]
     running: int
     queued: int
     last: Run | None
 
 
-def environment_rows() -> list[EnvironmentRow]:
+def environment_rows(slugs: Collection[str] | None = None) -> list[EnvironmentRow]:
+    """The environments of `slugs` (None: all), in the order of promotion."""
     newest = Run.objects.filter(environment=OuterRef("pk")).order_by("-pk").values("pk")[:1]
-    environments = list(Environment.objects.annotate(newest=Subquery(newest)))
+    environments = list(stacks.within(slugs).select_related("after").annotate(newest=Subquery(newest)))
     last = Run.objects.in_bulk([each.newest for each in environments if each.newest])
     alive, counts = workers.alive(), runs.live_counts()
+    services, jobs = standing.grouped(stacks.services_of(environments)), stacks.last_jobs(environments)
     return [
         EnvironmentRow(
             slug=each.slug,
             name=each.name,
+            after=each.after.name if each.after else "",
             queue=each.queue,
+            stack=standing.of(each, services.get(each.pk, [])),
+            job=jobs.get(each.pk),
             workers=[worker for worker in alive if each.queue in worker.queues],
             running=counts[each.slug]["running"],
             queued=counts[each.slug]["queued"],

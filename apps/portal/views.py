@@ -16,6 +16,9 @@ from django_prometheus.exports import ExportToDjangoView
 from apps.accounts import policy
 from apps.common import clock
 from apps.common.paging import page
+from apps.environments import queries as stacks
+from apps.environments import standing
+from apps.environments.models import Service, StackJob
 from apps.jobs import queries as jobs
 from apps.jobs import workers
 from apps.portal import chart, queries
@@ -41,7 +44,7 @@ def overview(request: HttpRequest) -> HttpResponse:
             "day": runs.last_day(),
             "notices": _notices(live.queued),
             "chart": chart.bars(days) if any(day.total for day in days) else "",
-            "attention": [_attention(run) for run in runs.troubled(slugs)],
+            "attention": _needs_attention(request.user),
             "runs": queries.recent_runs(slugs),
             "flows": queries.strips(),
             "may_edit": policy.allowed(request.user, "flows.edit"),
@@ -57,6 +60,39 @@ def _notices(queued: int) -> list[dict[str, str]]:
         hint = f"{waiting}Start the portal with `make run`, or a worker beside it; what is queued goes on by itself."
         found.append({"kind": "warn", "text": "No worker is alive: nothing runs.", "hint": hint})
     return found + [{"kind": "warn", "text": reason, "hint": ""} for reason in jobs.readiness()["reasons"]]
+
+
+def _needs_attention(user: Any) -> list[dict[str, Any]]:
+    """Stacks first, since what runs in them depends on them; then flows."""
+    slugs = policy.scope(user, "environments.view")
+    found = [_attention_of_stack(job) for job in stacks.troubled_jobs(slugs)]
+    found += [_attention_of_service(service) for service in stacks.troubled_services(slugs)]
+    return found + [_attention(run) for run in runs.troubled(policy.scope(user, "runs.view"))]
+
+
+def _attention_of_stack(job: StackJob) -> dict[str, Any]:
+    lost = job.display_state == "lost"
+    return {
+        "kind": "warn" if lost else "bad",
+        "title": f"{job.environment.name} {job.action} {'is lost' if lost else 'failed'}",
+        "text": "Its worker has not been heard of; another takes it over." if lost else job.message,
+        "at": job.lease_expires_at if lost else job.finished_at,
+        "href": reverse("environments:stack", args=[job.pk]),
+        "link": f"Open stack job #{job.pk}",
+    }
+
+
+def _attention_of_service(service: Service) -> dict[str, Any]:
+    stale = standing.stale(service.environment)
+    ended = f" with exit code {service.exit_code}" if service.exit_code else ""
+    return {
+        "kind": "warn" if stale else "bad",
+        "title": f"{service.name} is {standing.word(service)}{ended} in {service.environment.name}",
+        "text": stale or f"Container {service.container}.",
+        "at": service.seen_at,
+        "href": reverse("environments:detail", args=[service.environment.slug]),
+        "link": f"Open {service.environment.name}",
+    }
 
 
 def _attention(run: Run) -> dict[str, Any]:
@@ -82,10 +118,18 @@ def search(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
+@never_cache
 @policy.guard("environments.view")
 def environments(request: HttpRequest) -> HttpResponse:
-    rows = queries.environment_rows()
-    return render(request, "portal/environments.html", {"title": "Environments", "environments": rows})
+    """Each environment with its stack, its newest change, its workers and runs."""
+    rows = queries.environment_rows(policy.scope(request.user, "environments.view"))
+    context = {
+        "title": "Environments",
+        "environments": rows,
+        "any_stack": any(row.stack.word != "unseen" or row.job for row in rows),
+        "has_docker": bool(stacks.docker_workers()),
+    }
+    return render(request, "portal/environments.html", context)
 
 
 @require_GET

@@ -4,6 +4,7 @@ import argparse
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -61,6 +62,7 @@ class Stack:
         self.logs = environment.folder("FLOWCONTROL_LOGS", ROOT / "logs")
         self.workers = environment.number("FLOW_WORKERS", 2, 1, 64)
         self.queue = "flows." + environment.text("FLOWCONTROL_ENV", "dev")
+        self.has_docker = shutil.which("docker") is not None
         self.embedded_bus = not environment.text("REDIS_URL")
         self.children: list[Child] = []
 
@@ -167,11 +169,14 @@ class Stack:
         )
 
     def _worker(self) -> Child:
+        """Where Docker is installed it also takes the work of stacks, with a thread more, so that runs do not wait for it."""
+        queues = f"{self.queue},control,recovery" + (",docker" if self.has_docker else "")
+        threads = self.workers + 1 + self.has_docker
         return self._child(
             "worker",
             [
                 *(sys.executable, "-m", "celery", "-A", "flowcontrol", "worker"),
-                *("-Q", f"{self.queue},control,recovery", "--pool", "threads", "--concurrency", str(self.workers + 1)),
+                *("-Q", queues, "--pool", "threads", "--concurrency", str(threads)),
                 *("-n", "worker@%h", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
             ],
         )

@@ -82,6 +82,15 @@ ROUTES = [
     route("environments:variable-unset", OPERATORS, OPERATORS, slug="{variables_of}", name="{variable}"),
     route("environments:secret-set", None, OPERATORS, slug="{variables_of}"),
     route("environments:secret-delete", OPERATORS, OPERATORS, slug="{variables_of}", name="{secret}"),
+    route("environments:detail", READERS, slug="dev"),
+    route("environments:live", READERS, slug="dev"),
+    route("environments:up", None, OPERATORS, slug="dev"),
+    route("environments:down", OPERATORS, OPERATORS, slug="dev"),
+    route("environments:logs", OPERATORS, slug="dev", service="web"),
+    route("environments:stack", READERS, pk="{stack}"),
+    route("environments:stack_live", READERS, pk="{stack}"),
+    route("environments:stack_cancel", OPERATORS, OPERATORS, pk="{stack}"),
+    route("environments:stack_log", READERS, pk="{stack}"),
     route("jobs:events", READERS, kind="run", pk="{run}", query="?lastEventId=0"),
     route("admin:login", EVERYBODY, EVERYBODY),
     route("admin:logout", None, ACCOUNTS),
@@ -98,6 +107,10 @@ ROUTES = [
 
 # Rights that end where the environment does: the author may these in dev, and nowhere else.
 IN_STAGING = [
+    route("environments:up", None, OPERATORS, slug="staging"),
+    route("environments:down", OPERATORS, OPERATORS, slug="staging"),
+    route("environments:logs", OPERATORS, slug="staging", service="web"),
+    route("environments:stack_cancel", OPERATORS, OPERATORS, pk="{staging_stack}"),
     route("runs:cancel", OPERATORS, OPERATORS, pk="{staging_run}"),
     route("runs:rerun", None, OPERATORS, pk="{staging_run}"),
     route("testruns:cancel", OPERATORS, OPERATORS, pk="{staging_testrun}"),

@@ -8,7 +8,7 @@ from apps.accounts.models import RoleGrant, User
 from apps.audit.actors import SYSTEM
 from apps.common import clock
 from apps.environments import variables
-from apps.environments.models import Environment
+from apps.environments.models import Environment, Service, StackJob
 from apps.flows.actions import save_version
 from apps.runs.models import Output, Run, StepRun
 from apps.testruns.models import CaseResult, LayerResult, TestRun, key_of
@@ -39,6 +39,7 @@ def build() -> World:
     second = save_version(by=SYSTEM, text=TEXT.format(least=2), base_sha256=first.sha256)
     run, in_staging = (_run(second, each) for each in (dev, staging))
     case, case_in_staging = (_case(each) for each in (dev, staging))
+    stack, stack_in_staging = (_stack(each) for each in (dev, staging))
     step = StepRun.objects.create(run=run, name="wanted", kind="step", state="succeeded", rows=1)
     output = Output.objects.create(run=run, name="wanted", path="out/orders.csv", rows=1, bytes=10)
     variables.set_variable(by=SYSTEM, environment=staging, name="GREETING", value="hello")
@@ -57,6 +58,8 @@ def build() -> World:
         "case": str(case.pk),
         "staging_testrun": str(case_in_staging.test_run_id),
         "staging_case": str(case_in_staging.pk),
+        "stack": str(stack.pk),
+        "staging_stack": str(stack_in_staging.pk),
         "user": str(User.objects.get(username="viewer").pk),
     }
     return World(values, clients)
@@ -70,6 +73,15 @@ def _case(environment: Environment) -> CaseResult:
     return CaseResult.objects.create(
         test_run=run, environment=environment, status="failed", key=key_of(*names.values()), **names
     )
+
+
+def _stack(environment: Environment) -> StackJob:
+    """A stack that was brought up, with one service."""
+    now = clock.now()
+    Service.objects.create(
+        environment=environment, name="web", container="a-web-1", container_id="a", state="running", seen_at=now
+    )
+    return StackJob.objects.create(environment=environment, action="up", state="succeeded", finished_at=now)
 
 
 def _run(version: object, environment: Environment) -> Run:

@@ -143,6 +143,8 @@ _REASONS: Mapping[type[BaseException], str] = {
     FileNotFoundError: "there is no socket",
     PermissionError: "this account may not use its socket",
     ConnectionRefusedError: "nothing listens there",
+    BrokenPipeError: "the connection broke off",
+    ConnectionResetError: "the connection broke off",
     TimeoutError: "it does not answer in time",
     requests.exceptions.Timeout: "it does not answer in time",
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from apps.jobs import companions
 from apps.jobs.supervisor import Supervisor
 
 
@@ -21,4 +22,4 @@ class Command(BaseCommand):
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end)
-        Supervisor().run(stop)
+        Supervisor(companions.Companions(companions.registered())).run(stop)
