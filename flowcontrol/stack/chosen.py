@@ -19,6 +19,8 @@ from flowcontrol.stack.children import Child
 from flowcontrol.stack.reload import Changes
 
 LOOK_SECONDS = 0.25
+# After a change the portal comes first, since somebody looks at it; what runs beside it starts again a little later.
+LATER_SECONDS = 4.0
 
 
 class ChosenParts:
@@ -74,14 +76,23 @@ class ChosenParts:
                 for child in children:
                     if sentence := child.mend():
                         self.console.print(sentence)
-                if changes and (changed := changes.take()):
-                    self.console.print(f"changed: {', '.join(changed[:5])}; starting again: {', '.join(self.names)}")
-                    restart(children)
+                if changes:
+                    self._reload(changes, children)
                 time.sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
             pass
         finally:
             stop(children)
+
+    def _reload(self, changes: Changes, children: list[Child]) -> None:
+        changed = changes.take()
+        if not changed:
+            return
+        if "web" not in self.names:
+            time.sleep(LATER_SECONDS)
+            changed += changes.take()
+        self.console.print(f"changed: {', '.join(changed[:5])}; starting again: {', '.join(self.names)}")
+        restart(children)
 
     def _command(self, name: str) -> list[str]:
         if name == "web":
