@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from apps.environments.containers.proxy import (
-    ADMIN_ADDRESS,
+    ADMIN,
     Route,
     caddy_config,
     current_command,
@@ -36,7 +36,7 @@ def test_what_is_routed_is_read_back():
 
 
 def test_its_admin_is_a_socket_and_no_port():
-    assert caddy_config(ROUTES)["admin"]["listen"] == ADMIN_ADDRESS == "unix//run/caddy/admin.sock"
+    assert caddy_config(ROUTES)["admin"]["listen"] == ADMIN == "unix//run/caddy/admin.sock"
 
 
 def test_a_port_goes_to_one_place():
