@@ -7,7 +7,7 @@ A report that is missing or broken is said, not passed over: the step that shoul
 
 import json
 import sys
-import xml.etree.ElementTree as ElementTree  # our own reports, written in this run
+import xml.etree.ElementTree as ET  # our own reports, written in this run
 from pathlib import Path
 
 
@@ -18,7 +18,7 @@ def page(reports: list[Path]) -> str:
 def _part(path: Path) -> str:
     try:
         return _of_stack(path) if path.suffix == ".json" else _of_tests(path)
-    except (OSError, ValueError, KeyError, ElementTree.ParseError) as error:
+    except (OSError, ValueError, KeyError, ET.ParseError) as error:
         return f"### {path.name}\n\nThere is no report to read: {type(error).__name__}: {error}\n"
 
 
@@ -38,7 +38,7 @@ def _of_stack(path: Path) -> str:
 
 
 def _of_tests(path: Path) -> str:
-    suites = list(ElementTree.parse(path).getroot().iter("testsuite"))  # noqa: S314
+    suites = list(ET.parse(path).getroot().iter("testsuite"))  # noqa: S314
     count = {
         name: sum(int(suite.get(name, 0)) for suite in suites) for name in ("tests", "failures", "errors", "skipped")
     }
@@ -50,9 +50,12 @@ def _of_tests(path: Path) -> str:
         f"{count['tests']} tests, {bad} failed, {count['skipped']} skipped, {seconds:.0f} s",
         "",
     ]
-    for case in (case for suite in suites for case in suite.iter("testcase")):
-        for trouble in (*case.findall("failure"), *case.findall("error")):
-            lines.append(f"- `{case.get('classname')}.{case.get('name')}`: {_cell(trouble.get('message') or '')}")
+    lines += [
+        f"- `{case.get('classname')}.{case.get('name')}`: {_cell(trouble.get('message') or '')}"
+        for suite in suites
+        for case in suite.iter("testcase")
+        for trouble in (*case.findall("failure"), *case.findall("error"))
+    ]
     return "\n".join([*lines, ""])
 
 
