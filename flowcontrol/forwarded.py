@@ -50,14 +50,10 @@ async def _addresses_of(host: str) -> frozenset[str]:
 
 
 def told(scope: Any) -> Any:
-    """The scope with the client and the scheme that a trusted proxy told."""
+    """The scope with the client that a trusted proxy told. Of the scheme settings decide (BEHIND_TLS)."""
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    changed = dict(scope)
-    if client := headers.get(b"x-forwarded-for", "").rpartition(",")[2].strip():
-        changed["client"] = (client, 0)
-    if (scheme := headers.get(b"x-forwarded-proto", "").strip()) in ("http", "https"):
-        changed["scheme"] = scheme
-    return changed
+    client = headers.get(b"x-forwarded-for", "").rpartition(",")[2].strip()
+    return {**scope, "client": (client, 0)} if client else scope
 
 
 def untold(scope: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The real Docker Engine, for tests. Where none answers they are skipped; on CI an engine must be there."""
+"""Whether docker answers, for tests that only ask it to read. Where none does they are skipped; on CI one must be there."""
 
 import functools
 import os
@@ -6,10 +6,6 @@ import shutil
 import subprocess
 
 import pytest
-
-from tests.stack.portal import free_port, wait_for
-
-__all__ = ["docker", "engine_trouble", "free_port", "needs_engine", "wait_for"]
 
 
 @functools.cache
@@ -24,10 +20,3 @@ def engine_trouble() -> str:
 needs_engine = pytest.mark.skipif(
     bool(engine_trouble()) and not os.environ.get("DOCKER_REQUIRED"), reason=f"no Docker Engine: {engine_trouble()}"
 )
-
-
-def docker(*arguments: str, seconds: float = 120) -> str:
-    """Run a docker command that must succeed; what it printed."""
-    said = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=seconds, check=False)
-    assert said.returncode == 0, f"docker {' '.join(arguments)} ended with {said.returncode}: {said.stderr}"
-    return said.stdout.strip()

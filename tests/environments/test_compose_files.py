@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from apps.environments.containers.proxy import configuration
+from apps.environments.containers.routing import HEALTH
 from tests.environments.engine import needs_engine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -84,7 +86,7 @@ class TestEachService:
     def test_it_has_no_privilege(self, stack: str, name: str) -> None:
         found = service(stack, name)
         assert found["cap_drop"] == ["ALL"]
-        assert found.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "proxy" else [])
+        assert not found.get("cap_add")
         assert "no-new-privileges:true" in found["security_opt"]
         assert not found.get("privileged")
         assert found.get("network_mode") is None
@@ -153,6 +155,14 @@ class TestStaging:
         for name in ("app", "webhook"):
             assert networks["proxy"] & networks[name]
 
+    def test_the_proxy_starts_with_what_we_would_write_and_is_asked_as_elsewhere(self) -> None:
+        kept = (ROOT / "monitoring" / "proxy" / "haproxy.cfg").read_text(encoding="utf-8")
+        assert kept == configuration({8080: ("app", 8000), 9001: ("webhook", 9001)})
+        routes = {name: service("staging", name)["labels"]["flowcontrol.route"] for name in ("app", "webhook")}
+        assert routes == {"app": "8080:8000", "webhook": "9001:9001"}
+        asked = [each.replace("$$", "$") for each in service("staging", "proxy")["healthcheck"]["test"]]
+        assert asked == ["CMD", *HEALTH]
+
     def test_ports_names_and_places_are_to_choose(self) -> None:
         found = config("staging", *(f"{name}={value}" for name, value in NAMES_OF_ITS_OWN.items()))["services"]
         assert [(each["host_ip"], each["published"]) for each in found["proxy"]["ports"]] == [
@@ -187,6 +197,6 @@ def test_what_is_built_from_holds_no_secret_and_no_data() -> None:
 
 def test_prometheus_asks_all_that_tells_figures() -> None:
     text = (ROOT / "monitoring" / "prometheus" / "prometheus.yml").read_text(encoding="utf-8")
-    for target in ("app:8000", "webhook:9001", "proxy:2020", "localhost:9090"):
+    for target in ("app:8000", "webhook:9001", "proxy:8404", "localhost:9090"):
         assert target in text
     assert "credentials: " not in text, "the token comes from a file"
