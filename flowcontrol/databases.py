@@ -14,8 +14,8 @@ SQLITE_OPTIONS = {
 }
 
 
-def database(url: str, data: Path) -> dict[str, Any]:
-    """Settings of the database at `url`; an empty url is `data/db.sqlite3`."""
+def database(url: str, data: Path, password: str = "") -> dict[str, Any]:
+    """Settings of the database at `url`; an empty url is `data/db.sqlite3`. `password` is of a server whose url has none."""
     if not url:
         return sqlite(data / "db.sqlite3")
     parts = urlsplit(url)
@@ -26,7 +26,7 @@ def database(url: str, data: Path) -> dict[str, Any]:
             "ENGINE": "django_prometheus.db.backends.postgresql",
             "NAME": unquote(parts.path.lstrip("/")),
             "USER": unquote(parts.username or ""),
-            "PASSWORD": unquote(parts.password or ""),
+            "PASSWORD": unquote(parts.password or "") or password,
             "HOST": unquote(parts.hostname or ""),
             "PORT": str(parts.port or ""),
             "CONN_MAX_AGE": 60,

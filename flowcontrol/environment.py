@@ -27,6 +27,16 @@ def flag(name: str, default: bool = False) -> bool:
     raise ImproperlyConfigured(f"{name}={value!r} is neither yes nor no. Write {name}=true or {name}=false.")
 
 
+def choice(name: str, allowed: tuple[str, ...], default: str) -> str:
+    """One of `allowed`, exactly as written there."""
+    value = os.environ.get(name, "").strip() or default
+    if value not in allowed:
+        raise ImproperlyConfigured(
+            f"{name}={value!r} is not known. Write {' or '.join(f'{name}={each}' for each in allowed)}."
+        )
+    return value
+
+
 def number(name: str, default: int, low: int = 0, high: int = 2**62) -> int:
     value = os.environ.get(name, "").strip()
     if not value:
@@ -50,3 +60,12 @@ def web_address(name: str, default: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise ImproperlyConfigured(f"{name}={value!r} is no address. Write {name}=http://host:port.")
     return value
+
+
+def check_switches(*, test_framework: bool, bridge_protocol: bool) -> None:
+    """Stop a start whose switches contradict each other. Raises ImproperlyConfigured."""
+    if test_framework and not bridge_protocol:
+        raise ImproperlyConfigured(
+            "TEST_FRAMEWORK=enabled needs the bridge, and BRIDGE_PROTOCOL=inactive switches it off. "
+            "Set BRIDGE_PROTOCOL=active, or TEST_FRAMEWORK=disabled too."
+        )

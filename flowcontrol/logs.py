@@ -58,13 +58,16 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, str | int | float | bool | None)
 
 
-def configuration(folder: Path, process: str) -> dict[str, Any]:
+def configuration(folder: Path, process: str, to: str = "files") -> dict[str, Any]:
     """Django's LOGGING. A process that was given a name (by `make run` or a service) writes `<folder>/<name>.jsonl`;
-    one without (a command at a terminal) only speaks on stderr, warnings and worse."""
+    one without (a command at a terminal) only speaks on stderr, warnings and worse. In a container all goes `to` stderr, plain or json:
+    its engine keeps and rotates it."""
     handlers: dict[str, Any] = {
         "stderr": {"class": "logging.StreamHandler", "level": "WARNING", "formatter": "plain"},
     }
-    if process:
+    if to != "files":
+        handlers["stderr"] |= {"level": "INFO", "formatter": to}
+    elif process:
         folder.mkdir(parents=True, exist_ok=True)
         handlers["file"] = {
             "class": "logging.handlers.RotatingFileHandler",

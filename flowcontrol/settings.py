@@ -24,6 +24,14 @@ APP_PORT = environment.number("APP_PORT", 8080, 1, 65535)
 PORTAL_URL = environment.web_address("PORTAL_URL", f"http://127.0.0.1:{APP_PORT}")
 WEBHOOK_PORT = environment.number("WEBHOOK_PORT", 9001, 1, 65535)
 
+# --- switches ------------------------------------------------------------------------------
+HOT_RELOAD = environment.choice("HOT_RELOAD", ("true", "false"), "false") == "true"
+TEST_FRAMEWORK = environment.choice("TEST_FRAMEWORK", ("enabled", "disabled"), "enabled") == "enabled"
+BRIDGE_PROTOCOL = environment.choice("BRIDGE_PROTOCOL", ("active", "inactive"), "active") == "active"
+MONITORING = environment.choice("MONITORING", ("enabled", "disabled"), "disabled") == "enabled"
+RECOVERY = environment.choice("RECOVERY", ("active", "inactive"), "active") == "active"
+environment.check_switches(test_framework=TEST_FRAMEWORK, bridge_protocol=BRIDGE_PROTOCOL)
+
 # --- security ------------------------------------------------------------------------------
 DEBUG = environment.flag("DEBUG")
 SECRET_KEY = environment.text("SECRET_KEY") or read_or_create_secret(DATA / "secret_key")
@@ -38,6 +46,8 @@ CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS")
 ADMIN_PASSWORD = environment.text("FLOWCONTROL_ADMIN_PASSWORD")
 # What somebody at a terminal without an account may do: everything in development, nothing elsewhere.
 CLI_HAS_RIGHTS = environment.flag("FLOWCONTROL_CLI_RIGHTS", ENVIRONMENT == "dev")
+METRICS_TOKEN = environment.text("METRICS_TOKEN")
+TRUSTED_PROXY = environment.text("TRUSTED_PROXY")
 BEHIND_TLS = environment.flag("BEHIND_TLS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
 if BEHIND_TLS:
@@ -95,12 +105,18 @@ MIDDLEWARE = [
 ]
 ROOT_URLCONF = "flowcontrol.urls"
 ASGI_APPLICATION = "flowcontrol.asgi.application"
+UNCACHED_LOADERS = [
+    "django.template.loaders.filesystem.Loader",
+    "django.template.loaders.app_directories.Loader",
+]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": True,
+        "APP_DIRS": not HOT_RELOAD,
         "OPTIONS": {
+            # Without the loader that remembers: a changed template is live at the next request.
+            **({"loaders": UNCACHED_LOADERS} if HOT_RELOAD else {}),
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -137,7 +153,7 @@ AXES_VERBOSE = False
 
 # --- database, bus, work -------------------------------------------------------------------
 DATABASES = {
-    "default": database(environment.text("DATABASE_URL"), DATA),
+    "default": database(environment.text("DATABASE_URL"), DATA, environment.text("DATABASE_PASSWORD")),
     "bridge": read_only(DATA / "test_state.db"),  # of the bridge; it may not be there
 }
 DATABASE_ROUTERS = ["apps.bridge.models.Router"]
@@ -154,7 +170,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "flowcontrol.beat:LivelyScheduler"
 CELERY_TIMEZONE = "UTC"
 
 # --- jobs ----------------------------------------------------------------------------------
@@ -190,10 +206,16 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = environment.text("TIME_ZONE", "UTC")
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = DATA / "static"
+# In an image they are collected when it is built; elsewhere they are found where they stand.
+STATIC_ROOT = environment.folder("FLOWCONTROL_STATIC", DATA / "static")
 STATICFILES_DIRS = [BASE_DIR / "static"]
 TESTING = "pytest" in sys.modules
-WHITENOISE_USE_FINDERS = True
-WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_USE_FINDERS = not environment.text("FLOWCONTROL_STATIC")
+WHITENOISE_AUTOREFRESH = DEBUG or HOT_RELOAD
 
-LOGGING = logs.configuration(LOGS, environment.text("FLOWCONTROL_PROCESS"))
+# A folder in which workers, controller and beat leave signs of life for the health checks of containers.
+ALIVE = environment.text("FLOWCONTROL_ALIVE")
+REVISION = environment.text("FLOWCONTROL_REVISION", "unknown")
+
+LOGS_TO = environment.choice("LOGS_TO", ("files", "plain", "json"), "files")
+LOGGING = logs.configuration(LOGS, environment.text("FLOWCONTROL_PROCESS"), LOGS_TO)

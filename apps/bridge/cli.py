@@ -139,6 +139,8 @@ def _told(arguments: argparse.Namespace, line: str) -> None:
 
 
 def init_verb(bridge: Bridge, arguments: argparse.Namespace) -> Answer:
+    if os.environ.get("BRIDGE_PROTOCOL") == "inactive":
+        raise WrongUse("The bridge is switched off here.", hint="Set BRIDGE_PROTOCOL=active, or leave it unset.")
     session = bridge.init(reason=arguments.reason, token=arguments.token)
     _told(arguments, f"Session {session.id} of {session.environment} is open. Next: manage.py bridge layer L0")
     return bridge.status(session.id).to_json(), WELL

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connection
 
 from apps.jobs.companions import Companions
+from apps.common.alive import leave_sign
 from apps.jobs.leadership import CONTROLLER, Leadership
 from apps.jobs.moment import read
 from apps.jobs.reconciler import lost_since, reconcile_once
@@ -36,6 +37,7 @@ class Supervisor:
         """Loop until `stop` is set, then free the lease. Killed instead, another takes over after LEASE_SECONDS."""
         while not stop.is_set():
             self._try(self.look)
+            leave_sign(settings.ALIVE, "controller")
             stop.wait(LOOK_SECONDS)
         self.companions.stop()
         self._try(self.leadership.resign)

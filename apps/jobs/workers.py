@@ -13,6 +13,7 @@ from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 from django.conf import settings
 from django.db import Error, connection
 
+from apps.common.alive import leave_sign
 from apps.jobs.models import Job, Worker
 from apps.jobs.moment import moment
 from apps.jobs.states import State
@@ -78,14 +79,17 @@ class Heartbeat:
     def _beat(self, **more: Any) -> None:
         fields = {"host": socket.gethostname(), "pid": os.getpid(), "queues": self.queues, "seen_at": moment(), **more}
         first = {"started_at": moment(), **fields}
-        self._guard(lambda: Worker.objects.update_or_create(name=self.name, defaults=fields, create_defaults=first))
+        if self._guard(lambda: Worker.objects.update_or_create(name=self.name, defaults=fields, create_defaults=first)):
+            leave_sign(settings.ALIVE, "worker")
 
-    def _guard(self, write: Any) -> None:
+    def _guard(self, write: Any) -> bool:
         try:
             write()
         except Error as error:
             logger.warning("Worker %s could not say that it is alive: %s", self.name, error)
             connection.close()
+            return False
+        return True
 
 
 _heartbeat: Heartbeat | None = None

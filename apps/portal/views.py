@@ -19,6 +19,7 @@ from apps.common.paging import page
 from apps.environments import queries as stacks
 from apps.environments import standing
 from apps.environments.models import Service, StackJob
+from apps.common.tokens import bearer_matches
 from apps.jobs import queries as jobs
 from apps.jobs import workers
 from apps.portal import chart, queries
@@ -166,15 +167,17 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 @require_GET
 @never_cache
-@policy.public("it guards itself: this machine, or an account with metrics.view")
+@policy.public("it guards itself: this machine, a scraper with the token, or an account with metrics.view")
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus figures, for a scraper on this machine or an account that may.
+    """Prometheus figures, for a scraper on this machine or with METRICS_TOKEN, or an account that may.
 
     Behind a proxy every request comes from this machine, so there only the account counts.
     """
-    if not (_is_local(request) or policy.allowed(request.user, "metrics.view")):
+    scraper = bearer_matches(request.headers.get("Authorization", ""), settings.METRICS_TOKEN)
+    if not (scraper or _is_local(request) or policy.allowed(request.user, "metrics.view")):
         return HttpResponse(
-            "Figures are given to this machine itself, or to an account with the right metrics.view.\n",
+            "Figures are given to this machine itself, to a scraper with the token (METRICS_TOKEN), "
+            "or to an account with the right metrics.view.\n",
             status=403,
             content_type="text/plain",
         )

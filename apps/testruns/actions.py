@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from apps.accounts import policy
@@ -28,6 +29,12 @@ class LayersUnknown(FlowControlError):  # noqa: N818  it is what the person read
     code = "layers_unknown"
 
 
+class FrameworkDisabled(FlowControlError):  # noqa: N818
+    """Layered tests are switched off here."""
+
+    code = "test_framework_disabled"
+
+
 class QuarantineInvalid(FlowControlError):  # noqa: N818
     """A quarantine needs a reason and an end."""
 
@@ -39,10 +46,12 @@ def start_testrun(
 ) -> TestRun:
     """Put a run of `layers` (all, when empty) in line; they run in the order of LAYERS, whatever the order here.
 
-    With `keep_going` a failed layer does not stop those above it. Raises Denied, LayersUnknown; then there is no run.
+    With `keep_going` a failed layer does not stop those above it. Raises Denied, LayersUnknown, FrameworkDisabled; then there is no run.
     """
     policy.check(by, "testruns.start", environment.slug)
     wanted = layers_named(layers)
+    if not settings.TEST_FRAMEWORK:
+        raise FrameworkDisabled(hint="Set TEST_FRAMEWORK=enabled where the portal and its worker are started.")
     with transaction.atomic():
         run: TestRun = TestRun.objects.create(
             environment=environment, layers=wanted, keep_going=keep_going, requested_by=actor_of(by).name

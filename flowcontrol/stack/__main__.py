@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.text import Text
 
 from flowcontrol import bus, environment
-from flowcontrol.stack import bus_server
+from flowcontrol.stack import bus_server, chosen, parts
 from flowcontrol.stack.children import Child
+from flowcontrol.stack.parts import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 READY_SECONDS = 90
 console = Console(stderr=True, highlight=False)
 
@@ -37,10 +37,17 @@ class CannotStartError(Exception):
 def main() -> int:
     parser = argparse.ArgumentParser(prog="flowcontrol.stack", description=__doc__)
     parser.add_argument("--host", default=os.environ.get("APP_HOST", "127.0.0.1"), help="address to listen on")
+    parser.add_argument(
+        "--only", default="", metavar="PARTS", help=f"these alone, for a container: {', '.join(parts.PARTS)}"
+    )
+    parser.add_argument("--queues", default="", metavar="NAMES", help="with --only: what the worker takes, by comma")
+    parser.add_argument("--lock", action="store_true", help="with --only: let no other stack use the data folder")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
+        if options.only:
+            return run_chosen(options)
         Stack(host=options.host).run()
     except (CannotStartError, ImproperlyConfigured) as error:
         console.print("[bold red]cannot start:[/]", Text(str(error)))
@@ -48,8 +55,56 @@ def main() -> int:
     return 0
 
 
+def run_chosen(options: argparse.Namespace) -> int:
+    """Chosen parts, in a container. Raises CannotStartError, ImproperlyConfigured."""
+    if not environment.text("REDIS_URL"):
+        raise CannotStartError("parts of a stack meet on a bus, and none is named. Set REDIS_URL=redis://host:6379/0.")
+    try:
+        names = chosen.names_of(options.only)
+    except ValueError as error:
+        raise CannotStartError(f"--only {options.only}: {error}.") from error
+    some = chosen.ChosenParts(names, host=options.host, queues=[each for each in options.queues.split(",") if each])
+    return some.run(lambda: only_stack(some.data) if options.lock else nullcontext())
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+@contextmanager
+def only_stack(data: Path) -> Iterator[None]:
+    """Hold the data folder: one stack may run on it. The lock is kept by a program that takes this one's place (exec).
+
+    Raises CannotStartError with who has it.
+    """
+    path = data / "run" / "stack.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a+")
+    except OSError as error:
+        raise CannotStartError(
+            f"{path} cannot be written: {error.strerror}. Make the folder writable or set FLOWCONTROL_DATA to another."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise CannotStartError(
+                f"a portal already runs on {data} (process {lock.read().strip() or 'unknown'}). "
+                "Use it, stop it with Ctrl-C there, or set FLOWCONTROL_DATA and APP_PORT for a second one."
+            ) from None
+        os.set_inheritable(lock.fileno(), True)
+        lock.truncate(0)
+        lock.write(_who())
+        lock.flush()
+        yield
+
+
+def _who() -> str:
+    """This process; in a container its number alone would say nothing to who reads it outside."""
+    inside = Path("/.dockerenv").exists()
+    return f"{os.getpid()} in the container {socket.gethostname()}" if inside else str(os.getpid())
 
 
 class Stack:
@@ -61,6 +116,7 @@ class Stack:
         self.data = environment.folder("FLOWCONTROL_DATA", ROOT / "data")
         self.logs = environment.folder("FLOWCONTROL_LOGS", ROOT / "logs")
         self.workers = environment.number("FLOW_WORKERS", 2, 1, 64)
+        self.recovery = environment.choice("RECOVERY", ("active", "inactive"), "active") == "active"
         self.queue = "flows." + environment.text("FLOWCONTROL_ENV", "dev")
         self.has_docker = shutil.which("docker") is not None
         self.embedded_bus = not environment.text("REDIS_URL")
@@ -72,7 +128,7 @@ class Stack:
 
     def run(self) -> None:
         """Until Ctrl-C. Whatever ends it, the children are stopped."""
-        with self._only_stack():
+        with only_stack(self.data):
             try:
                 began = time.monotonic()
                 self._check_port()
@@ -92,30 +148,6 @@ class Stack:
                 console.print("stopped; nothing is left running.")
 
     # --- starting --------------------------------------------------------------------------
-
-    @contextmanager
-    def _only_stack(self) -> Iterator[None]:
-        path = self.data / "run" / "stack.lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = path.open("a+")
-        except OSError as error:
-            raise CannotStartError(
-                f"{path} cannot be written: {error.strerror}. Make the folder writable or set FLOWCONTROL_DATA to another."
-            ) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                raise CannotStartError(
-                    f"a portal already runs on {self.data} (process {lock.read().strip() or 'unknown'}). "
-                    "Use it, stop it with Ctrl-C there, or set FLOWCONTROL_DATA and APP_PORT for a second one."
-                ) from None
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            yield
 
     def _check_port(self) -> None:
         with socket.socket() as probe:
@@ -159,39 +191,19 @@ class Stack:
         return said
 
     def _web(self) -> Child:
-        return self._child(
-            "web",
-            [
-                *(sys.executable, "-m", "uvicorn", "flowcontrol.asgi:application"),
-                *("--host", self.host, "--port", str(self.port)),
-                *("--timeout-graceful-shutdown", "1", "--no-access-log", "--log-level", "warning"),
-            ],
-        )
+        return self._child("web", parts.web(self.host, self.port))
 
     def _worker(self) -> Child:
         """Where Docker is installed it also takes the work of stacks, with a thread more, so that runs do not wait for it."""
-        queues = f"{self.queue},control,recovery" + (",docker" if self.has_docker else "")
-        threads = self.workers + 1 + self.has_docker
-        return self._child(
-            "worker",
-            [
-                *(sys.executable, "-m", "celery", "-A", "flowcontrol", "worker"),
-                *("-Q", queues, "--pool", "threads", "--concurrency", str(threads)),
-                *("-n", "worker@%h", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
-            ],
-        )
+        wanted = [self.queue, "control", "recovery", *(["docker"] if self.has_docker else [])]
+        queues = parts.queues_of(wanted, recovery=self.recovery)
+        return self._child("worker", parts.worker(queues, self.workers + 1 + self.has_docker))
 
     def _controller(self) -> Child:
-        return self._child("controller", [sys.executable, str(ROOT / "manage.py"), "controller"])
+        return self._child("controller", parts.controller())
 
     def _beat(self) -> Child:
-        return self._child(
-            "beat",
-            [
-                *(sys.executable, "-m", "celery", "-A", "flowcontrol", "beat"),
-                *("--pidfile", "", "--loglevel", "WARNING"),
-            ],
-        )
+        return self._child("beat", parts.beat())
 
     def _child(self, name: str, command: list[str]) -> Child:
         return Child(name, command, self._environment(name), self.logs / f"{name}.out")

@@ -11,8 +11,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 PR_SET_PDEATHSIG = 1
+FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
 STEADY_SECONDS = 30.0
 LARGEST_OUTPUT_BYTES = 5 * 1024**2
@@ -36,6 +38,8 @@ def die_with_parent(parent: int) -> Callable[[], None]:
 class Child:
     """A program of the tree. `command` is an argument list; `output` gets what it prints.
 
+    Without `output` (in a container) it prints where we do.
+
     A child that lived for less than STEADY_SECONDS is started again after a pause that doubles, at most
     LONGEST_PAUSE_SECONDS, so that a broken one does not take the machine.
     """
@@ -43,31 +47,41 @@ class Child:
     name: str
     command: list[str]
     environment: dict[str, str]
-    output: Path
+    output: Path | None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 6.0
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     restarts: int = field(default=0, init=False)
-    _pause: float = field(default=0.5, init=False)
+    _pause: float = field(default=FIRST_PAUSE_SECONDS, init=False)
     _started: float = field(default=0.0, init=False)
     _start_at: float | None = field(default=None, init=False)
 
     def start(self) -> None:
-        self.output.parent.mkdir(parents=True, exist_ok=True)
-        if self.output.exists() and self.output.stat().st_size > LARGEST_OUTPUT_BYTES:
-            self.output.replace(self.output.with_suffix(".1.out"))
-        with self.output.open("ab") as output:
+        with self._open_output() as output:
             self.process = subprocess.Popen(
                 self.command,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.STDOUT if output else None,
                 start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops in order
                 preexec_fn=die_with_parent(os.getpid()),
             )
         self._started = time.monotonic()
         self._start_at = None
+
+    def start_afresh(self) -> None:
+        """Start it with no memory of earlier deaths: its program has changed."""
+        self._pause = FIRST_PAUSE_SECONDS
+        self.start()
+
+    def _open_output(self) -> contextlib.AbstractContextManager[IO[bytes] | None]:
+        if self.output is None:
+            return contextlib.nullcontext()
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        if self.output.exists() and self.output.stat().st_size > LARGEST_OUTPUT_BYTES:
+            self.output.replace(self.output.with_suffix(".1.out"))
+        return self.output.open("ab")
 
     @property
     def pid(self) -> int | None:
@@ -79,7 +93,7 @@ class Child:
             return ""
         if self._start_at is None:
             if time.monotonic() - self._started > STEADY_SECONDS:
-                self._pause = 0.5
+                self._pause = FIRST_PAUSE_SECONDS
             self._start_at = time.monotonic() + self._pause
             sentence = f"{self.name} {describe_exit(self.process.returncode)}; starts again in {self._pause:g} s."
             self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
@@ -114,6 +128,8 @@ class Child:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
     def last_lines(self, count: int = 8) -> list[str]:
+        if self.output is None:
+            return []
         try:
             with self.output.open("rb") as file:
                 file.seek(max(0, self.output.stat().st_size - 8192))

@@ -178,6 +178,23 @@ class TestMachines:
         assert client.get("/metrics", REMOTE_ADDR="10.1.2.3").status_code == 403
         assert client.get("/metrics", REMOTE_ADDR="nonsense").status_code == 403
 
+    def test_a_scraper_with_the_token_gets_metrics_from_anywhere(self, client, settings):
+        settings.METRICS_TOKEN = "a-long-token"
+
+        def status(authorization):
+            headers = {"X-Forwarded-For": "192.0.2.1", "Authorization": authorization}
+            return client.get("/metrics", headers=headers).status_code
+
+        assert status("Bearer a-long-token") == 200
+        assert status("Bearer another") == 403
+        assert status("Bearer ") == 403
+        assert status("a-long-token") == 403
+        assert status("Bearer \u00fcber") == 403
+
+    def test_without_a_token_nobody_gets_metrics_by_an_empty_one(self, client):
+        headers = {"X-Forwarded-For": "192.0.2.1", "Authorization": "Bearer "}
+        assert client.get("/metrics", headers=headers).status_code == 403
+
     def test_behind_a_proxy_only_an_account_gets_metrics(self, client, settings):
         assert client.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 403
         settings.BEHIND_TLS = True
