@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.db import connection
 
-from apps.jobs.companions import Companions
 from apps.common.alive import leave_sign
+from apps.jobs.companions import Companions
 from apps.jobs.leadership import CONTROLLER, Leadership
 from apps.jobs.moment import read
 from apps.jobs.reconciler import lost_since, reconcile_once

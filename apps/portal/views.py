@@ -16,10 +16,10 @@ from django_prometheus.exports import ExportToDjangoView
 from apps.accounts import policy
 from apps.common import clock
 from apps.common.paging import page
+from apps.common.tokens import bearer_matches
 from apps.environments import queries as stacks
 from apps.environments import standing
 from apps.environments.models import Service, StackJob
-from apps.common.tokens import bearer_matches
 from apps.jobs import queries as jobs
 from apps.jobs import workers
 from apps.portal import chart, queries
