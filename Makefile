@@ -1,6 +1,6 @@
 # Each target makes what it needs; all of them can be run again at any time.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test verify-dev verify-staging kills bench lint format
+.PHONY: help setup run dev staging test test-stacks verify-dev verify-staging kills bench lint format
 
 PYTHON := .venv/bin/python
 STAMP := .venv/.synced
@@ -8,7 +8,7 @@ STAMP := .venv/.synced
 AS ?= admin
 
 help:  ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with the locked packages
 
@@ -18,8 +18,19 @@ $(STAMP): requirements-dev.lock .make/setup.sh
 run: setup  ## start the portal on http://localhost:8080 (APP_PORT=… for another port); Ctrl-C stops it
 	@exec $(PYTHON) -m flowcontrol.stack
 
+dev: setup  ## the whole system in containers, what you change is live (manage.py environment down dev takes it down)
+	@$(PYTHON) manage.py migrate --verbosity 0
+	@$(PYTHON) manage.py environment up dev $(ARGS)
+
+staging: setup  ## build what runs on a server, bring it up and verify it (manage.py environment down staging takes it down)
+	@$(PYTHON) manage.py migrate --verbosity 0
+	@$(PYTHON) manage.py environment up staging $(ARGS)
+
 test: setup  ## run the tests (ARGS=… goes to pytest)
 	@$(PYTHON) -m pytest $(ARGS)
+
+test-stacks: setup  ## the tests that build and run `make dev` and `make staging` themselves; minutes
+	@$(PYTHON) -m pytest -m stacks tests/stack/test_own_stacks.py $(ARGS)
 
 verify-dev: setup  ## run the layered tests of dev; best with `make run` beside it
 	@$(PYTHON) manage.py migrate --verbosity 0

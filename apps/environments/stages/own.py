@@ -10,6 +10,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def _data(stand: Stand) -> Path:
             "Flow Control's own stack is brought up on the machine where it is to run.",
             hint="Log in there and run it there; other compose projects can be deployed from here.",
         )
-    folder = state_folder(stand)
+    folder = state_folder(stand.switches)
     try:
         prepare_state(folder)
     except PermissionError as error:
@@ -103,8 +104,15 @@ def _data(stand: Stand) -> Path:
     return folder / "data"
 
 
-def state_folder(stand: Stand) -> Path:
-    return Path(stand.switches.get(stack.STATE) or stack.DEFAULT_STATE).expanduser()
+def state_folder(switches: Mapping[str, str]) -> Path:
+    return Path(switches.get(stack.STATE) or stack.DEFAULT_STATE).expanduser()
+
+
+def password_file(slug: str, switches: Mapping[str, str]) -> Path:
+    """Where the first password of the account `admin` is."""
+    if slug == "dev":
+        return Path(settings.DATA) / "run" / "admin_password"
+    return state_folder(switches) / "secrets" / "admin_password"
 
 
 def prepare_state(folder: Path) -> None:

@@ -12,6 +12,7 @@ from django.conf import settings
 from apps.common import masking
 from apps.common.errors import FlowControlError
 from apps.environments import variables
+from apps.environments.containers import running
 from apps.environments.containers.settings_file import SettingsFileError, read_settings
 from apps.environments.models import Environment, StackJob
 from apps.environments.stages.model import StageFailed
@@ -57,6 +58,7 @@ def from_terminal(environment: Environment) -> dict[str, str]:
     if environment.compose_file:
         return {}
     names = set(_INTERPOLATED.findall(compose_file(environment).read_text(encoding="utf-8"))) | set(SWITCHES)
+    names -= secret_names()
     return {name: os.environ[name] for name in sorted(names) if os.environ.get(name)}
 
 
@@ -75,7 +77,12 @@ def settings_of(job: StackJob) -> dict[str, str]:
     found |= job.settings
     if environment.runs_ourselves:
         _check(found, path.name if path else "")
-        found |= {"COMPOSE_PROFILES": ",".join(profiles(found)), **owner(environment, found), **socket_group(found)}
+        found |= {
+            "COMPOSE_PROFILES": ",".join(profiles(found)),
+            **owner(environment, found),
+            **socket_group(found),
+            **revision(),
+        }
     return found
 
 
@@ -132,6 +139,26 @@ def known_variables() -> set[str]:
     """The names that `.env.example` explains: there and nowhere else a variable is made known."""
     sample = (Path(settings.BASE_DIR) / ".env.example").read_text(encoding="utf-8")
     return set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", sample, re.MULTILINE))
+
+
+def secret_names() -> set[str]:
+    """The variables that `.env.example` marks as secret: they are never kept with a job."""
+    sample = (Path(settings.BASE_DIR) / ".env.example").read_text(encoding="utf-8")
+    return set(re.findall(r"^([A-Z][A-Z0-9_]+)=\s*# \*", sample, re.MULTILINE))
+
+
+def revision() -> dict[str, str]:
+    """What the images are built from: the commit, with a + where the folder differs from it; nothing outside of git."""
+    try:
+        said = running.run(
+            ("git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"),
+            environment={name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            folder=Path(settings.BASE_DIR),
+            timeout=20,
+        )
+    except running.CommandFailed:
+        return {}
+    return {"FLOWCONTROL_REVISION": said.strip()}
 
 
 # --- what the environment itself holds ------------------------------------------------------------------

@@ -17,6 +17,7 @@ from rich.text import Text
 from apps.common.errors import FlowControlError
 from apps.environments import actions
 from apps.environments.models import StackJob, StageResult
+from apps.environments.stages import own, stack
 from apps.jobs.states import State
 from apps.jobs.waiting import LOOK_SECONDS, wait
 
@@ -87,6 +88,21 @@ def _cancel_when(interrupted: threading.Event, job: StackJob, by: Any) -> None:
         actions.cancel(by=by, job=StackJob.objects.select_related("environment").get(pk=job.pk))
     finally:
         connection.close()
+
+
+def greet(job: StackJob) -> None:
+    """Where to go now, for a stack of our own that is up."""
+    environment = job.environment
+    if not environment.runs_ourselves or environment.engine_url:
+        return
+    shown = console()
+    values = stack.settings_of(job)
+    shown.print(
+        Text("  open ").append(f"http://localhost:{values['APP_PORT']}", style="bold").append("  log in as admin")
+    )
+    shown.print(Text(f"  its first password is in {own.password_file(environment.slug, values)}", style="dim"))
+    verb = f"manage.py environment down {environment.slug}"
+    shown.print(Text(f"  `make verify-{environment.slug}` proves it; `{verb}` stops it", style="dim"))
 
 
 class _Quiet:

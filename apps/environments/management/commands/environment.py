@@ -168,6 +168,8 @@ def _change(options: dict[str, Any], action: str) -> int:
     job = following.follow(job, by=by, work=executor.execute, quiet=options["json"])
     if options["json"]:
         _print_json(showing.document(job))
+    elif job.state == State.SUCCEEDED and action == StackJob.Action.UP:
+        following.greet(job)
     return WELL if job.state == State.SUCCEEDED else BAD
 
 
