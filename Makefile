@@ -6,6 +6,7 @@ PYTHON := .venv/bin/python
 STAMP := .venv/.synced
 # Who acts in staging, where a terminal alone has no rights.
 BY ?= admin
+STAGING_PROJECT ?= flow-control-staging
 
 help:  ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +38,7 @@ verify-dev: setup  ## run the layered tests of dev; best with `make run` beside 
 	@$(PYTHON) manage.py testrun start dev $(ARGS)
 
 verify-staging:  ## run the layered tests of staging, in the controller of the stack that `make staging` started
-	@docker compose --project-name flow-control-staging exec -T controller python manage.py testrun start staging --as $(BY) $(ARGS)
+	@docker compose --project-name $(STAGING_PROJECT) exec -T controller python manage.py testrun start staging --as $(BY) $(ARGS)
 
 kills: setup  ## the long form of the kill tests: 20 deaths of each part (KILLS=… for more)
 	@KILLS=$${KILLS:-20} $(PYTHON) -m pytest tests/stack/test_kills.py tests/bridge/test_kills.py -s $(ARGS)

@@ -27,6 +27,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"no such image", "The image is not on this engine: build it, or see that its name is right."),
     (r"is already in use by container", "A container that was left behind has that name: `docker rm -f` it, then try again."),
     (r"did not complete successfully|failed to solve", "A step of the image's build failed: its last lines say which."),
+    (
+        r"password authentication failed",
+        "The database was made with another password than the one it is given now: give it the old one, or remove its volume and with it what is in it.",
+    ),
     (r"executable file not found", "The image has no such program: see the service's command and entrypoint."),
     (r"read-only file system", "It writes where it may not: give it a volume or tmpfs there."),
     (r"yaml: |additional propert|must be a |validating |undefined (volume|network|service)|invalid (compose|interpolation)|unsupported",

@@ -199,18 +199,25 @@ def check_reload(stand: Stand) -> Outcome:
     began = time.monotonic()
     try:
         probe.write_text("")
-        while not isinstance(now := answer(address), dict) or now["since"] == before:
-            if time.monotonic() - began > RELOAD_SECONDS:
-                raise StageFailed(
-                    f"A changed file is not live after {RELOAD_SECONDS:.0f} s.",
-                    hint="See the log of the service dev. On some file systems changes are not told: is the project on a network drive?",
-                )
-            stand.wait(LOOK_SECONDS)
+        now = _await_restart(stand, address, before)
+        seconds = time.monotonic() - began
     finally:
         probe.unlink(missing_ok=True)
-    seconds = time.monotonic() - began
-    _await_answer(stand, "the portal", address)
+    _await_restart(stand, address, now)  # for its going away, too: then nobody's first page meets it
     return Outcome(f"On: a changed file is live after {seconds:.1f} s.")
+
+
+def _await_restart(stand: Stand, address: str, before: str) -> str:
+    """When the portal that answers now began to serve, as soon as that is not `before`."""
+    deadline = time.monotonic() + RELOAD_SECONDS
+    while not isinstance(now := answer(address), dict) or now["since"] == before:
+        if time.monotonic() > deadline:
+            raise StageFailed(
+                f"A changed file is not live after {RELOAD_SECONDS:.0f} s.",
+                hint="See the log of the service dev. On some file systems changes are not told: is the project on a network drive?",
+            )
+        stand.wait(LOOK_SECONDS)
+    return str(now["since"])
 
 
 # --- monitoring ------------------------------------------------------------------------------------------
