@@ -137,10 +137,10 @@ def own_stack(environment: Environment) -> str:
     which that is: FLOWCONTROL_STACK is the name of their project."""
     if not settings.STACK or environment.project_name != settings.STACK:
         return ""
-    command = "make dev" if environment.slug == "dev" else "make staging"
-    return (
-        f"This portal runs in that stack itself. On its machine, `{command}` renews it and `{command}-down` stops it."
-    )
+    slug = environment.slug
+    command = f"make {slug}" if slug in ("dev", "staging") else f"manage.py environment up {slug}"
+    stop = f"manage.py environment down {slug}"
+    return f"This portal runs in that stack itself. On its machine, `{command}` renews it and `{stop}` stops it."
 
 
 def _shares_our_data(environment: Environment) -> bool:

@@ -12,6 +12,7 @@ from apps.audit.models import AuditEvent
 from apps.common import clock
 from apps.environments import answering, standing
 from apps.environments.models import Environment, StackJob
+from apps.environments.stages import stack
 from apps.jobs import events, messages
 from tests.environments import stacks
 from tests.factories import RunFactory
@@ -185,6 +186,14 @@ def test_the_portal_does_not_take_down_the_stack_that_it_runs_in(client, operato
     for verb in ("up", "down"):
         client.post(reverse(f"environments:{verb}", args=["staging"]))
     assert not StackJob.objects.exists()
+
+
+def test_a_stack_of_ours_is_told_its_own_name(shop):
+    ours = stacks.environment("staging", compose_file="", project="my-staging")
+    job = stacks.job(ours)
+    job.settings = {"FLOWCONTROL_STACK": "another"}
+    assert stack.settings_of(job)["FLOWCONTROL_STACK"] == "my-staging"
+    assert "FLOWCONTROL_STACK" not in stack.settings_of(stacks.job(shop))
 
 
 def test_the_development_stack_is_not_brought_up_over_the_data_of_make_run(client, operator, settings):

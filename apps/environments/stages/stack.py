@@ -79,6 +79,7 @@ def settings_of(job: StackJob) -> dict[str, str]:
         _check(found, path.name if path else "")
         found |= {
             "COMPOSE_PROFILES": ",".join(profiles(found)),
+            "FLOWCONTROL_STACK": environment.project_name,
             **owner(environment, found),
             **socket_group(found),
             **revision(),
