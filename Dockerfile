@@ -73,10 +73,9 @@ USER 10001:10001
 FROM base AS dev
 # Anybody may run it: as whom is said by compose, so that files made in the mounted folder belong to the developer.
 RUN install -d -m 1777 /state
-# Modules are compiled once, not at each reload, and beside the mounted folder instead of into it.
+# Modules of the mounted folder are compiled once, for all containers, not at each start and reload.
 ENV LOGS_TO=plain \
-    PYTHONDONTWRITEBYTECODE= \
-    PYTHONPYCACHEPREFIX=/tmp/pycache
+    PYTHONDONTWRITEBYTECODE=
 COPY --from=dev-packages /opt/venv /opt/venv
 LABEL org.opencontainers.image.title="Flow Control, for development" flowcontrol.image="dev"
 EXPOSE 5678
