@@ -11,7 +11,7 @@ import contextlib
 from typing import Any
 
 from apps.common import clock
-from apps.environments import observer
+from apps.environments import handover, observer
 from apps.environments.containers.found import EngineAway
 from apps.environments.models import StackJob, StageResult
 from apps.environments.stages import registry, stack
@@ -37,6 +37,7 @@ def execute(pk: int, *, worker: str = "") -> StackJob | None:
         _Attempt(lease, job).perform()
     _look(job)
     job.refresh_from_db()
+    handover.tell(job)
     return job
 
 

@@ -90,6 +90,8 @@ class StackJob(Job):
 
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="stack_jobs")
     action = models.CharField(max_length=4, choices=Action.choices)
+    # Where it was done, "host:number", for a change that a stack's own portal was told of afterwards; "" for its own.
+    origin = models.CharField(max_length=200, blank=True, default="")
     # Variables that differ from the stack's settings file in this change alone: {"APP_PORT": "8090"}. No secrets.
     settings = models.JSONField(default=dict)
 
@@ -103,6 +105,7 @@ class StackJob(Job):
             models.UniqueConstraint(
                 fields=["environment"], condition=Q(state__in=["queued", "running"]), name="stackjob_one_at_a_time"
             ),
+            models.UniqueConstraint(fields=["origin"], condition=~Q(origin=""), name="stackjob_told_once"),
         ]
 
     def __str__(self) -> str:

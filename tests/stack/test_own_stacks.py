@@ -252,6 +252,15 @@ def test_the_portal_and_the_webhook_service_answer_through_the_proxy(staging, st
         assert json.load(answer)["environment"] == "staging"
 
 
+def test_its_own_portal_shows_how_it_came_up_and_what_runs(staging, staging_up):
+    password = (Path(staging.variables["FLOWCONTROL_STATE"]) / "secrets/admin_password").read_text().strip()
+    person = Browser(staging.address, password)
+    for service in staging.containers():
+        wait_for(lambda name=service: person.sees("/environments/staging/", f"{name}-1"), 60, f"{service} on the page")
+    told = "from apps.environments.models import StackJob; print([(j.action, j.state) for j in StackJob.objects.all()])"
+    assert in_app(staging, told).splitlines()[-1] == "[('up', 'succeeded')]"
+
+
 def test_only_the_proxy_is_published(staging, staging_up):
     published = {
         service: docker("port", name) for service, name in staging.containers().items() if docker("port", name)

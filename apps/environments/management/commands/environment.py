@@ -13,7 +13,7 @@ from rich.text import Text
 
 from apps.accounts.actors import for_command
 from apps.common.errors import FlowControlError
-from apps.environments import actions, executor, looking, queries, showing
+from apps.environments import actions, executor, handover, looking, queries, showing
 from apps.environments.management.commands import _following as following
 from apps.environments.management.commands import _variables
 from apps.environments.models import Environment, StackJob
@@ -59,6 +59,12 @@ LOGS = """Print the last lines of the containers of an environment.
 Exit status: 0 well, 2 wrong use."""
 
 
+ADOPT = """Keep the record of a change that was done from outside of this stack; it comes on standard input.
+
+`environment up` calls it in the stack that it has brought up, and names who asked for the change: whoever may start a
+program in the portal's container is trusted to say so. Exit status: 0 kept, 2 it is no such record."""
+
+
 class Command(BaseCommand):
     help = "Make environments, bring their stacks up and down, see how they are."
 
@@ -75,6 +81,7 @@ class Command(BaseCommand):
         add.add_argument("--project", default="", metavar="NAME", help="of compose; default: flow-control-NAME")
         add.add_argument("--after", default="", metavar="ENV", help="releases come from there")
         _verb(verbs, "list", "List the environments.")
+        _verb(verbs, "adopt", ADOPT)
         for name, text in (("up", UP), ("down", DOWN), ("status", STATUS), ("logs", LOGS)):
             _verb(verbs, name, text).add_argument("environment", metavar="ENV", help="the environment, such as dev")
         logs = verbs.choices["logs"]
@@ -204,7 +211,27 @@ def logs(options: dict[str, Any]) -> int:
     return WELL
 
 
-VERBS = {"add": add, "list": show_list, "up": up, "down": down, "status": status, "logs": logs, **_variables.VERBS}
+def adopt(options: dict[str, Any]) -> int:
+    try:
+        told = json.load(sys.stdin)
+    except ValueError as error:
+        raise handover.RecordInvalid(f"Standard input is no JSON document: {error}.") from error
+    job = handover.adopt(told)
+    if options["json"]:
+        _print_json({"version": 1, "job": job.pk, "origin": job.origin})
+    return WELL
+
+
+VERBS = {
+    "add": add,
+    "adopt": adopt,
+    "list": show_list,
+    "up": up,
+    "down": down,
+    "status": status,
+    "logs": logs,
+    **_variables.VERBS,
+}
 
 
 def _environment(slug: str) -> Environment:
