@@ -200,7 +200,7 @@ def test_a_variable_without_a_value_is_told_and_nothing_is_started(stack):
     stack.make()
     stage = failed(stack.change())
     assert (stage.name, "WROD" in stage.message) == ("config", True)
-    assert "environment variable set shop WROD=" in stage.hint
+    assert "environment variable set shop WROD VALUE" in stage.hint
     assert stack.containers() == {}
 
 

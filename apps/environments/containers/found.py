@@ -25,6 +25,7 @@ from apps.common.errors import FlowControlError
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"  # True for `compose run`
+API = "1.44"  # what we ask by: Engine 25 and newer know it
 SECONDS = 20.0  # the longest that one answer of an engine is waited for
 
 
@@ -126,7 +127,12 @@ def engine(url: str = "", certificates: str = "", seconds: float = SECONDS) -> I
 def _client(url: str, certificates: str, seconds: float) -> docker.DockerClient:
     if url:
         tls = _tls(Path(certificates)) if certificates else False
-        return docker.DockerClient(base_url=url, tls=tls, timeout=seconds, use_ssh_client=url.startswith("ssh://"))
+        over_ssh = url.startswith("ssh://")
+        client = docker.DockerClient(base_url=url, tls=tls, version=API, timeout=seconds, use_ssh_client=over_ssh)
+        # REQUESTS_CA_BUNDLE would count before the engine's own certificates, and a web proxy has no business here. With the
+        # version named nothing has been asked yet.
+        client.api.trust_env = False
+        return client
     context = None if os.environ.get("DOCKER_HOST") else ContextAPI.get_current_context()
     if context is not None and context.Name != "default":
         return docker.DockerClient(base_url=context.Host, tls=context.TLSConfig, timeout=seconds, use_ssh_client=True)

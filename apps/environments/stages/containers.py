@@ -98,7 +98,7 @@ def _check_missing(stand: Stand, lines: Iterable[str]) -> None:
     slug = stand.environment.slug
     raise StageFailed(
         f"The compose file asks for {', '.join(near)}, which {'has' if len(near) == 1 else 'have'} no value.",
-        hint=f"Set it: `manage.py environment variable set {slug} {missing[0]}=…`, or `secret set` for a secret; or give it a default in the file.",
+        hint=f"Set it: `manage.py environment variable set {slug} {missing[0]} VALUE`, or `secret set` for a secret; or give it a default in the file.",
     )
 
 
