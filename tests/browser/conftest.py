@@ -1,5 +1,6 @@
 """A real Chromium on the real portal: one process tree for all browser tests, in a folder of its own."""
 
+import functools
 import os
 import shutil
 from pathlib import Path
@@ -83,6 +84,21 @@ class Complaints(list):
             self.append(f"{page.url}: {said.text}")
 
 
+NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
+
+
+def visit(goto, complaints, *arguments, **options):
+    """Go to a page; again where an interface of this machine came or went meanwhile (Docker makes and removes them), for
+    which Chromium gives up what it was loading."""
+    for _ in range(3):
+        before = len(complaints)
+        answer = goto(*arguments, **options)
+        if not any(NETWORK_CHANGED in each for each in complaints[before:]):
+            break
+        del complaints[before:]
+    return answer
+
+
 @pytest.fixture
 def complaints():
     return Complaints()
@@ -106,6 +122,7 @@ def open_page(portal, browser, cookies, complaints):
         contexts.append(context)
         page = context.new_page()
         complaints.watch(page)
+        page.goto = functools.partial(visit, page.goto, complaints)
         page.goto(path)
         return page
 

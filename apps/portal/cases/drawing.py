@@ -80,6 +80,10 @@ def log_in(page: "Page", who: Visitor) -> None:
     )
 
 
+NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
+TRIES = 3
+
+
 class Complaints(list[str]):
     """What a page complains of while it is watched, each with the page that was open."""
 
@@ -103,6 +107,17 @@ class Complaints(list[str]):
 
     def _say(self, page: "Page", what: str) -> None:
         self.append(f"{page.url.removeprefix(settings.PORTAL_URL)}: {what}")
+
+
+def visit(page: "Page", path: str, said: Complaints) -> None:
+    """Go to a page; again where an interface of this machine came or went meanwhile (Docker makes and removes them), for
+    which Chromium gives up what it was loading."""
+    for _ in range(TRIES):
+        before = len(said)
+        page.goto(path)
+        if not any(NETWORK_CHANGED in each for each in said[before:]):
+            return
+        del said[before:]
 
 
 def faults(page: "Page", axe: str, width: int) -> list[str]:

@@ -102,7 +102,7 @@ def login_page_is_drawn() -> None:
     with drawing.browser() as browser:
         for width, scheme in LOOKS:
             page = _page(browser, address, width, scheme, said)
-            page.goto("/admin/login/")
+            drawing.visit(page, "/admin/login/", said)
             page.get_by_role("button", name="Log in").wait_for()
             said += [f"/admin/login/ at {width} px, {scheme}: {each}" for each in drawing.faults(page, axe, width)]
             page.context.close()
@@ -130,7 +130,7 @@ def key_pages_are_drawn(place: Place) -> str:
             page = _page(browser, address, width, scheme, said)
             drawing.log_in(page, who)
             for path in paths:
-                page.goto(path)
+                drawing.visit(page, path, said)
                 said += [f"{path} at {width} px, {scheme}: {each}" for each in drawing.faults(page, axe, width)]
             page.context.close()
     assert not said, _told(said)
