@@ -17,8 +17,21 @@ def main() -> None:
 
         sys.exit(bridge.main(sys.argv[2:]))
     from django.core.management import execute_from_command_line
+    from django.db.utils import OperationalError, ProgrammingError
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except (OperationalError, ProgrammingError) as error:
+        if "--traceback" in sys.argv or not _lacks_tables(error):
+            raise
+        sys.exit(
+            f"error: the tables of the database are not up to date ({error}).\n  Run `manage.py migrate`, then this again."
+        )
+
+
+def _lacks_tables(error: Exception) -> bool:
+    """As SQLite and PostgreSQL say it."""
+    return any(words in str(error) for words in ("no such table", "no such column", "does not exist"))
 
 
 if __name__ == "__main__":
