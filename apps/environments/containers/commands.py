@@ -13,6 +13,7 @@ INFO: Command = ("docker", "info", "--format", "{{json .}}")
 COMPOSE_VERSION: Command = ("docker", "compose", "version", "--short")
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+ONE_OFF_LABEL = "com.docker.compose.oneoff"  # True for `compose run`
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class Compose:
     def hashes(self) -> Command:
         """`SERVICE HASH` a line: what the label config-hash of an up-to-date container holds."""
         return self._command("config", "--hash", "*")
+
+    def services(self) -> Command:
+        """The names of all services that the files know, one a line, whichever profiles are on."""
+        return self._command("config", "--services", every_profile=True)
 
     def build(self, services: Sequence[str] = ()) -> Command:
         return self._command("build", *services)
@@ -83,6 +88,21 @@ def containers_of(project: str) -> Command:
     return ("docker", "ps", "--all", "--filter", f"label={PROJECT_LABEL}={project}", "--format", "{{.Names}}")
 
 
+def services_there(project: str) -> Command:
+    """`NAME SERVICE ONE-OFF` of each container of a project."""
+    labels = (SERVICE_LABEL, ONE_OFF_LABEL)
+    words = " ".join(f'{{{{.Label "{label}"}}}}' for label in labels)
+    return (
+        "docker",
+        "ps",
+        "--all",
+        "--filter",
+        f"label={PROJECT_LABEL}={project}",
+        "--format",
+        f"{{{{.Names}}}} {words}",
+    )
+
+
 def networks_of(project: str) -> Command:
     return ("docker", "network", "ls", "--filter", f"label={PROJECT_LABEL}={project}", "--format", "{{.Name}}")
 
@@ -100,6 +120,10 @@ def publishers(port: int) -> Command:
 def remove(names: Sequence[str]) -> Command:
     """Kill and remove containers; their anonymous volumes too."""
     return ("docker", "rm", "--force", "--volumes", *names)
+
+
+def rename(name: str, new: str) -> Command:
+    return ("docker", "rename", name, new)
 
 
 def stop(name: str, *, seconds: int) -> Command:

@@ -63,10 +63,11 @@ backend port_{port}
 
 @dataclass(frozen=True)
 class Target:
-    """Where a port's traffic goes: a container's name, and the address behind it; "" while that is not known."""
+    """Where a port's traffic goes: a container's name and port, and the address behind it; "" while that is not known."""
 
     host: str
     address: str
+    port: int
 
 
 def configuration(routes: Mapping[int, tuple[str, int]]) -> str:
@@ -93,6 +94,11 @@ def point(port: int, host: str) -> str:
     return f"set server port_{port}/target fqdn {host}\n"
 
 
+def aim(port: int, address: str, inner: int) -> str:
+    """The same with another port of the container. What the proxy kept of its last run has the port of that time."""
+    return f"set server port_{port}/target addr {address} port {inner}\n"
+
+
 def targets(state: str) -> dict[int, Target]:
     """Where the traffic of each port goes, out of what SHOW answers."""
     found = {}
@@ -104,5 +110,5 @@ def targets(state: str) -> dict[int, Target]:
         elif names and len(words) == len(names):
             row = dict(zip(names, words, strict=True))
             address = "" if row["srv_addr"] == "-" else row["srv_addr"]
-            found[int(row["be_name"].removeprefix("port_"))] = Target(row["srv_fqdn"], address)
+            found[int(row["be_name"].removeprefix("port_"))] = Target(row["srv_fqdn"], address, int(row["srv_port"]))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from apps.common.files import write_atomic
 from apps.environments.containers import proxy
 
 ROUTE_LABEL = "flowcontrol.route"
+MADE_FROM_LABEL = "flowcontrol.made-from"  # a hash of the description that a container was made from
 OWN_PROXY = "proxy"  # the service of Flow Control's own stack that takes all traffic
 ADDED_PROXY = "flowcontrol-proxy"  # of other stacks
 # Neither curl nor wget is in the image; what speaks to the admin socket speaks to this port, too.
@@ -45,8 +47,31 @@ def routes_of(config: Mapping[str, Any]) -> Routes:
             raise RouteInvalid(
                 f"{other} and {name} both want port {outer} of the host.", hint="Give one of them another."
             )
+        if (number := replicas(service)) != 1:
+            raise RouteInvalid(
+                f"{name} takes traffic by the label {ROUTE_LABEL}, and is to run {number} times.",
+                hint="Traffic goes to one container: take its scale and replicas away, or put a service before it.",
+            )
         found[name] = (int(outer), int(inner))
     return found
+
+
+def replicas(service: Mapping[str, Any]) -> int:
+    """How many containers of a service there are to be."""
+    return int(service.get("scale") or (service.get("deploy") or {}).get("replicas", service.get("scale", 1)))
+
+
+# What says nothing of the container itself: in which order it starts, of how many, where its image comes from.
+_BESIDE = frozenset({"build", "depends_on", "deploy", "profiles", "pull_policy", "scale"})
+
+
+def made_from(service: Mapping[str, Any]) -> str:
+    """A hash of a service's description. Compose's own is of no use to know a container again: what it starts without the
+    services that it depends on has another."""
+    labels = {name: text for name, text in (service.get("labels") or {}).items() if name != MADE_FROM_LABEL}
+    deploy = {name: each for name, each in (service.get("deploy") or {}).items() if name != "replicas"}
+    kept = {name: each for name, each in service.items() if name not in _BESIDE} | {"labels": labels, "deploy": deploy}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def proxy_of(config: Mapping[str, Any]) -> str:
@@ -54,12 +79,17 @@ def proxy_of(config: Mapping[str, Any]) -> str:
     return next((name for name in (ADDED_PROXY, OWN_PROXY) if name in config["services"]), "")
 
 
-def add_proxy(path: Path, routes: Routes) -> None:
-    """Write what adds the proxy, or take it away where nothing takes traffic. Written again it is the same."""
+def add_proxy(path: Path, config: Mapping[str, Any]) -> None:
+    """Write what adds the proxy, and marks each container with what it is made from; or take it away where nothing takes
+    traffic. Written again it is the same. Raises RouteInvalid."""
+    routes = routes_of(config)
     if not routes:
         path.unlink(missing_ok=True)
         return
-    write_atomic(path, json.dumps(proxy_description(routes), indent=2))
+    added = proxy_description(routes)
+    for name, service in config["services"].items():
+        added["services"][name] = {"labels": {MADE_FROM_LABEL: made_from(service)}}
+    write_atomic(path, json.dumps(added, indent=2))
 
 
 def proxy_description(routes: Routes) -> dict[str, Any]:

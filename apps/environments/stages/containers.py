@@ -53,15 +53,25 @@ def check_config(stand: Stand) -> Outcome:
 
     Where services take traffic by a label, a proxy is added to the stack.
     """
-    added = stack.proxy_file(stand.environment)
-    added.unlink(missing_ok=True)  # what the file itself says is asked for first
-    routing.add_proxy(added, _routes(configuration(stand)))
-    config = configuration(stand)
+    config = described(stand)
     if is_local(stand):
         for port in _published(config):
             check_port(stand, port, "change the published port in the compose file")
     services = sorted(config["services"])
     return Outcome(f"{len(services)} service{'s'[: len(services) != 1]}: {', '.join(services)}.")
+
+
+def described(stand: Stand) -> dict[str, Any]:
+    """The configuration as its file is now, with what is added for services that take traffic written anew. Flow Control's
+    own stack has its proxy in its file."""
+    if not stand.environment.runs_ourselves:
+        added = stack.proxy_file(stand.environment)
+        added.unlink(missing_ok=True)  # what the file itself says is asked for first
+        try:
+            routing.add_proxy(added, configuration(stand))
+        except routing.RouteInvalid as error:
+            raise StageFailed(error.message, hint=error.hint) from error
+    return configuration(stand)
 
 
 def configuration(stand: Stand) -> dict[str, Any]:
@@ -102,13 +112,6 @@ def _check_missing(stand: Stand, lines: Iterable[str]) -> None:
     )
 
 
-def _routes(config: dict[str, Any]) -> dict[str, tuple[int, int]]:
-    try:
-        return routing.routes_of(config)
-    except routing.RouteInvalid as error:
-        raise StageFailed(error.message, hint=error.hint) from error
-
-
 def _published(config: dict[str, Any]) -> list[int]:
     found = [port.get("published") for service in config["services"].values() for port in service.get("ports", ())]
     return [int(each) for each in found if str(each or "").isdigit()]
@@ -139,7 +142,7 @@ def _described(stand: Stand, image: str) -> str:
 
 def start_containers(stand: Stand) -> Outcome:
     """Create and start what is not there or differs from the file; what is up to date is left alone."""
-    remove_left_behind(stand)
+    settle_left_behind(stand)
     stand.progress(0.3, "starting containers")
     docker(stand, compose(stand).up(), timeout=UP_SECONDS, quiet=False)
     found = containers(stand)
@@ -152,12 +155,21 @@ def build_and_start(stand: Stand) -> Outcome:
     return started if built.skipped else Outcome(f"{started.message} {built.message}")
 
 
-def remove_left_behind(stand: Stand) -> None:
-    """Remove containers that an `up` which was killed has renamed and never replaced."""
+def settle_left_behind(stand: Stand) -> None:
+    """End what an `up` that was killed has begun. Compose makes the new container beside the old under another name, takes
+    the old one away and gives the new one its name; it stumbles over the new one under its first name.
+
+    Where the old one is gone, the new one may be all that holds their volumes without a name: it gets its name.
+    """
     names = docker(stand, commands.containers_of(stand.environment.project_name)).split()
-    if left := [name for name in names if _LEFT_BEHIND.fullmatch(name)]:
-        stand.say(f"removing what an interrupted start has left behind: {', '.join(left)}")
-        docker(stand, commands.remove(left), timeout=DOWN_SECONDS)
+    left = {name: name.partition("_")[2] for name in names if _LEFT_BEHIND.fullmatch(name)}
+    heirs = {meant: name for name, meant in left.items() if meant not in names}
+    for meant, name in heirs.items():
+        stand.say(f"giving {name} of an interrupted start its name {meant}")
+        docker(stand, commands.rename(name, meant))
+    if rest := [name for name in left if name not in heirs.values()]:
+        stand.say(f"removing what an interrupted start has left behind: {', '.join(rest)}")
+        docker(stand, commands.remove(rest), timeout=DOWN_SECONDS)
 
 
 # --- what runs -------------------------------------------------------------------------------------------

@@ -24,11 +24,11 @@ from apps.environments.stages.containers import (
     LOOK_SECONDS,
     UP_SECONDS,
     compose,
-    configuration,
     containers,
+    described,
     docker,
     last_lines,
-    remove_left_behind,
+    settle_left_behind,
 )
 from apps.environments.stages.model import Outcome, Stage, StageFailed
 from apps.environments.stages.stand import Stand
@@ -57,12 +57,15 @@ class Routed:
 
 def deploy(stand: Stand) -> Outcome:
     """Bring the stack to what its files say; what is up to date is left alone."""
-    remove_left_behind(stand)
-    config = configuration(stand)
+    settle_left_behind(stand)
+    config = described(stand)
     routes = routing.routes_of(config)
-    running = {each.service for each in routed(stand, config, routes) if each.state == "running"}
+    there = routed(stand, config, config["services"] if routes else {})
+    running = {each.service for each in there if each.service in routes and each.state == "running"}
     fresh = sorted(set(routes) - running)
-    rest = sorted(set(config["services"]) - running)
+    # The proxy comes after those it points to: made anew, it has somebody to send traffic to at once.
+    proxy = routing.proxy_of(config)
+    rest = sorted(set(config["services"]) - running - _settled(config, there) - {proxy})
     if not running:
         docker(stand, compose(stand).up(), timeout=UP_SECONDS, quiet=False)
     elif rest:
@@ -70,9 +73,39 @@ def deploy(stand: Stand) -> Outcome:
         docker(stand, compose(stand).up_alone(rest), timeout=UP_SECONDS, quiet=False)
     switched = [name for name in sorted(running) if replace(stand, config, name, routes)]
     if routes:
+        if running:
+            docker(stand, compose(stand).up_alone([proxy]), timeout=UP_SECONDS, quiet=False)
         point(stand, config, routes, {each.service: each.name for each in _newest(stand, config, routes)})
         remove_old(stand, config, routes)
+        remove_unknown(stand)
     return Outcome(_told(len(config["services"]), fresh if running else (), switched))
+
+
+def _settled(config: Mapping[str, Any], there: Sequence[Routed]) -> set[str]:
+    """Services that run as they are described. Compose itself would make those of them anew that depend on one that takes
+    traffic, since it is not told of that one."""
+    return {
+        name
+        for name, service in config["services"].items()
+        if routing.MADE_FROM_LABEL in (service.get("labels") or {})
+        and (mine := [each for each in there if each.service == name])
+        and len(mine) == routing.replicas(service)
+        and all(each.is_current and each.state == "running" for each in mine)
+    }
+
+
+def remove_unknown(stand: Stand) -> None:
+    """Remove containers of services that the files do not know any more, whichever profiles are on."""
+    known = set(docker(stand, compose(stand).services()).split())
+    there = [
+        line.split() for line in docker(stand, commands.services_there(stand.environment.project_name)).splitlines()
+    ]
+    gone = [words[0] for words in there if len(words) == 3 and words[1] not in known and words[2] != "True"]
+    if gone:
+        stand.say(f"removing what the files do not know any more: {', '.join(gone)}")
+        for name in gone:
+            docker(stand, commands.stop(name, seconds=STOP_SECONDS), timeout=STOP_SECONDS + 30.0)
+        docker(stand, commands.remove(gone), timeout=DOWN_SECONDS)
 
 
 def _told(number: int, fresh: Sequence[str], switched: Sequence[str]) -> str:
@@ -85,7 +118,7 @@ def _told(number: int, fresh: Sequence[str], switched: Sequence[str]) -> str:
 
 
 def routed(stand: Stand, config: Mapping[str, Any], routes: Mapping[str, Any]) -> list[Routed]:
-    """The containers of the services that take traffic, oldest first."""
+    """The containers of these services, oldest first."""
     names = docker(stand, commands.containers_of(stand.environment.project_name)).split()
     if not names or not routes:
         return []
@@ -96,10 +129,18 @@ def routed(stand: Stand, config: Mapping[str, Any], routes: Mapping[str, Any]) -
         labels, state = each["Config"]["Labels"], each["State"]
         service = labels.get(commands.SERVICE_LABEL, "")
         if service in routes:
-            current = labels.get(HASH_LABEL) == hashes.get(service) and images[service] in ("", each["Image"])
+            current = _is_described(labels, config["services"][service], hashes.get(service, ""))
+            current = current and images[service] in ("", each["Image"])
             health = (state.get("Health") or {}).get("Status", "")
             found.append(Routed(each["Name"].lstrip("/"), service, current, state["Status"], health, state["ExitCode"]))
     return found
+
+
+def _is_described(labels: Mapping[str, str], service: Mapping[str, Any], compose_hash: str) -> bool:
+    """Whether a container was made from the description as it is now: by our own mark where the files have it."""
+    if mark := (service.get("labels") or {}).get(routing.MADE_FROM_LABEL):
+        return labels.get(routing.MADE_FROM_LABEL) == mark
+    return labels.get(HASH_LABEL) == compose_hash
 
 
 def _image_id(stand: Stand, image: str) -> str:
@@ -121,6 +162,9 @@ def replace(stand: Stand, config: Mapping[str, Any], service: str, routes: Mappi
     mine = [each for each in routed(stand, config, routes) if each.service == service]
     if mine and all(each.is_current for each in mine):
         return False
+    if unborn := [each.name for each in mine if each.is_current and each.state in ("created", "exited", "dead")]:
+        docker(stand, commands.remove(unborn), timeout=DOWN_SECONDS)  # of an attempt that was killed
+        mine = [each for each in mine if each.name not in unborn]
     if not any(each.is_current for each in mine):
         stand.progress(0.5, f"starting a new {service} beside the old")
         docker(stand, compose(stand).one_more(service, len(mine) + 1), timeout=UP_SECONDS, quiet=False)
@@ -166,7 +210,7 @@ def point(
 ) -> None:
     """Let the proxy send each route's traffic to its target. Done again it changes nothing; no answer is cut off."""
     proxy = _proxy_container(stand, routing.proxy_of(config))
-    wanted = {routes[service][0]: name for service, name in targets.items()}
+    wanted = {routes[service][0]: (name, routes[service][1]) for service, name in targets.items()}
     deadline = time.monotonic() + PROXY_SECONDS
     while not _points(stand, proxy, wanted):
         if time.monotonic() > deadline:
@@ -176,21 +220,25 @@ def point(
                 tail=last_lines(stand, proxy),
             )
         stand.wait(LOOK_SECONDS / 4)
-    stand.say(f"the proxy sends traffic to {', '.join(wanted.values())}")
+    stand.say(f"the proxy sends traffic to {', '.join(name for name, _ in wanted.values())}")
 
 
-def _points(stand: Stand, proxy: str, wanted: Mapping[int, str]) -> bool:
+def _points(stand: Stand, proxy: str, wanted: Mapping[int, tuple[str, int]]) -> bool:
     """Whether each port's traffic goes to the address of its container now; where not, the proxy is told to. A proxy that
     has just been started does not listen at once: no, then."""
-    addresses = _addresses(stand, wanted.values())
+    addresses = _addresses(stand, (name for name, _ in wanted.values()))
     try:
         state = stand.run(haproxy.ask_command(proxy), timeout=30, stdin=haproxy.SHOW, quiet=True)
         now = haproxy.targets(state)
-        wrong = {port: name for port, name in wanted.items() if now[port].host != name}
-        if wrong:
-            orders = "".join(haproxy.point(port, name) for port, name in wrong.items())
-            stand.run(haproxy.ask_command(proxy), timeout=30, stdin=orders, quiet=True)
-        if wrong or any(now[port].address not in addresses[name] for port, name in wanted.items()):
+        orders = [haproxy.point(port, name) for port, (name, _) in wanted.items() if now[port].host != name]
+        orders += [
+            haproxy.aim(port, now[port].address, inner)
+            for port, (name, inner) in wanted.items()
+            if now[port].port != inner and now[port].address in addresses[name]
+        ]
+        if orders:
+            stand.run(haproxy.ask_command(proxy), timeout=30, stdin="".join(orders), quiet=True)
+        if orders or any(now[port].address not in addresses[name] for port, (name, _) in wanted.items()):
             return False
         stand.run(haproxy.save_command(proxy), timeout=30, stdin=state, quiet=True)
     except (StageFailed, KeyError):
