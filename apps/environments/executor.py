@@ -1,14 +1,18 @@
 """One change of a stack, from its claim to its end: stage by stage, in order, each recorded when it has ended.
 
 Killed at any line, the row says `running` with a lease that runs out, and the commands it had started die with it. The
-worker that takes it up skips the stages that have ended and performs the one that was running once more: each can be
-done again. A stage that fails ends the change; what ran before still runs.
+worker that takes it up performs the one that was running once more: each can be done again. Of those that had ended it
+skips the ones that follow no file; what the files say now counts, not what they said when the job began. A stage that fails ends the change; what ran before still runs.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import time
 from typing import Any
+
+from django.db import connection
 
 from apps.common import clock
 from apps.environments import handover, observer
@@ -18,12 +22,15 @@ from apps.environments.stages import registry, stack
 from apps.environments.stages.model import StageFailed, Stopped
 from apps.environments.stages.stand import Stand, Tell
 from apps.jobs import leases
-from apps.jobs.leases import Lease
+from apps.jobs.leases import AWAY, Lease, LeaseLostError
 from apps.jobs.states import State
 
 Status = StageResult.Status
 ENDED = (Status.SUCCEEDED, Status.SKIPPED)
+AWAY_SECONDS = 0.3  # between two tries to reach the database
 LONGEST_TAIL = 40  # lines kept of what failed
+
+logger = logging.getLogger(__name__)
 
 
 def execute(pk: int, *, worker: str = "") -> StackJob | None:
@@ -61,6 +68,8 @@ class _Attempt:
             self._perform_stages(Stand(self.job, self.lease))
         except StageFailed as failure:  # before the first stage: the stack's own settings are wrong
             self._fail(self.rows[0], failure)
+        except LeaseLostError:
+            return  # whoever has it now goes on; nothing of ours counts any more
         except Stopped:
             if self.lease.cancel_requested() and not self.lease.lost:
                 by = StackJob.objects.values_list("cancel_requested_by", flat=True).get(pk=self.job.pk)
@@ -68,13 +77,15 @@ class _Attempt:
 
     def _perform_stages(self, stand: Stand) -> None:
         for row in self.rows:
-            if row.status in ENDED:
+            stage = registry.stage(row.name)
+            if row.status in ENDED and not (stage.again and self.job.attempt > 1):
                 continue
             stand.check()
-            self._write(row, status=Status.RUNNING, started_at=clock.now(), message="", progress=0.0)
+            begin = {"started_at": clock.now(), "finished_at": None, "message": "", "progress": 0.0}
+            self._write(row, status=Status.RUNNING, **begin)
             try:
                 stand.tell = self._teller(row)
-                outcome = registry.stage(row.name).perform(stand)
+                outcome = stage.perform(stand)
             except StageFailed as failure:
                 self._fail(row, failure)
                 return
@@ -102,8 +113,17 @@ class _Attempt:
     def _write(self, row: StageResult, **fields: Any) -> None:
         for name, value in fields.items():
             setattr(row, name, value)
-        with self.lease.guarded():
-            row.save(update_fields=list(fields))
+        while True:
+            try:
+                with self.lease.guarded():
+                    row.save(update_fields=list(fields))
+                break
+            except AWAY as error:
+                if self.lease.lost:
+                    raise
+                logger.warning("%s: the database is away, trying again: %s", self.lease, error)
+                connection.close()
+                time.sleep(AWAY_SECONDS)
         done = sum(1.0 if each.status in ENDED else each.progress for each in self.rows)
         told = {"name": row.name, "status": row.status, "progress": row.progress, "message": row.message}
         self.lease.events.add("stage", told)

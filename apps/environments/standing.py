@@ -164,7 +164,7 @@ def trouble(job: StackJob, stages: Sequence[StageResult]) -> Trouble | None:
     if job.display_state == LOST:
         since = timezone.localtime(job.lease_expires_at)
         text = f"The worker of this job has not been heard of; its lease ran out at {since:%H:%M:%S %Z}."
-        return Trouble("warn", text, "Another worker takes it up by itself; stages that have ended are not done again.")
+        return Trouble("warn", text, "Another worker takes it up by itself; what runs as its files say is left alone.")
     if job.state == State.FAILED:
         failed = next((each for each in stages if each.status == StageResult.Status.FAILED), None)
         hint = failed.hint if failed else ""

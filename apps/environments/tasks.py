@@ -8,7 +8,7 @@ from apps.environments import answering, executor
 @shared_task
 def execute_stack_job(job_id: int) -> None:
     """Bring a stack up or down. Sent twice, or for a job that is over or another worker's, it does nothing; killed, the
-    reconciler has it taken up by another worker, which skips the stages that had ended."""
+    reconciler has it taken up by another worker, which goes on where this one was."""
     executor.execute(job_id)
 
 

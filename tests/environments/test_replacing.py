@@ -1,11 +1,14 @@
 """Services that take traffic, replaced in stacks of every kind; and what a killed start has left behind. On a real engine."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from apps.environments import executor
 from apps.environments.containers import routing
-from apps.environments.stages import deploy
+from apps.environments.models import StackJob
+from apps.environments.stages import deploy, registry
 from tests.environments.bringing import SLEEPER, WEB, Stack, failed
 from tests.environments.containers.projects import compose, docker, needs_engine
 from tests.environments.test_stacks import Load
@@ -57,6 +60,30 @@ def test_one_that_depends_on_others_is_replaced_and_those_are_not(routed):
     assert {name for name in before if before[name] != after.get(name)} == {f"{stack.project}-web-1"}
     up(stack)
     assert stack.containers() == after
+
+
+def test_an_attempt_that_goes_on_follows_the_file_as_it_is_now(routed, monkeypatch):
+    """The first had deployed what an older file said, when it was killed."""
+    stack, port = routed
+    stack.make()
+
+    def die(*_):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setitem(registry._stages, "health", replace(registry.stage("health"), perform=die))
+        with pytest.raises(SystemExit):
+            stack.change()
+    job = StackJob.objects.get()
+    StackJob.objects.update(state="queued", lease_expires_at=None)
+    stack.services["web"]["environment"] = {"WORD": "two"}
+    stack.write()
+    done = executor.execute(job.pk)
+    assert (done.state, done.attempt) == ("succeeded", 2)
+    assert all(row.seconds >= 0 for row in job.stages.all())
+    with Load(port) as load:
+        up(stack)
+    assert set(load.answers) == {"two"}
 
 
 def test_one_that_is_to_run_several_times_is_refused_before_anything_is_touched(routed):
@@ -152,7 +179,7 @@ def test_the_proxy_may_die_in_the_middle_of_the_switch(routed, monkeypatch):
 
 
 def test_the_old_one_may_die_while_the_new_one_starts(routed, monkeypatch):
-    stack, port = routed
+    stack, _ = routed
     stack.make()
     up(stack)
     wait = deploy._await_current

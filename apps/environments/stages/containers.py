@@ -281,7 +281,7 @@ def stop_stack(stand: Stand) -> Outcome:
     )
 
 
-CONFIG = Stage("config", "Read compose file", check_config)
-BUILD = Stage("build", "Build images", build_images)
-CONTAINERS = Stage("containers", "Start containers", build_and_start)
+CONFIG = Stage("config", "Read compose file", check_config, again=True)
+BUILD = Stage("build", "Build images", build_images, again=True)
+CONTAINERS = Stage("containers", "Start containers", build_and_start, again=True)
 STOP = Stage("stop", "Stop containers", stop_stack)

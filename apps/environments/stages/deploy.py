@@ -275,4 +275,4 @@ def remove_old(stand: Stand, config: Mapping[str, Any], routes: Mapping[str, tup
     docker(stand, commands.remove(old), timeout=DOWN_SECONDS)
 
 
-DEPLOY = Stage("deploy", "Deploy services", deploy)
+DEPLOY = Stage("deploy", "Deploy services", deploy, again=True)

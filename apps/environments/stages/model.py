@@ -45,3 +45,4 @@ class Stage:
     name: str
     title: str
     perform: Callable[[Stand], Outcome]
+    again: bool = False  # by each attempt, also where it had ended: the files that it follows may be others by now

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import time
 import urllib.error
 import urllib.request
@@ -138,7 +137,8 @@ def _give_to_containers(stand: Stand, data: Path) -> None:
         for path in (top, *top.rglob("*")) if top.exists() else ():
             with contextlib.suppress(FileNotFoundError):
                 if path.lstat().st_uid == 0:
-                    shutil.chown(path, uid, gid)
+                    # Never through a link: the folders are theirs, and may hold other things by now.
+                    os.chown(path, uid, gid, follow_symlinks=False)
 
 
 # --- its answers -----------------------------------------------------------------------------------------
@@ -195,6 +195,8 @@ def check_reload(stand: Stand) -> Outcome:
         return Outcome("Switched off by HOT_RELOAD=false.", skipped=True)
     address = f"http://127.0.0.1:{stand.switches['APP_PORT']}/readyz"
     before = _await_answer(stand, "the portal", address)["since"]
+    for left in (stand.folder / "flowcontrol").glob(".reload-*.py"):  # by an attempt that was killed
+        left.unlink(missing_ok=True)
     probe = stand.folder / "flowcontrol" / f".reload-{os.getpid()}-{time.monotonic_ns()}.py"
     began = time.monotonic()
     try:
@@ -255,6 +257,6 @@ def _await_targets(stand: Stand) -> int:
 
 
 BRIDGE = Stage("bridge", "Bridge protocol", init_bridge)
-HEALTH = Stage("health", "Health check", check_health)
+HEALTH = Stage("health", "Health check", check_health, again=True)
 RELOAD = Stage("reload", "Hot reload", check_reload)
 MONITOR = Stage("monitor", "Monitor state", check_monitoring)
