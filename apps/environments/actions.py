@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
@@ -21,7 +20,9 @@ from apps.environments.stages import registry
 from apps.jobs import actions as jobs
 
 NAMES = {"dev": "Development", "staging": "Staging", "production": "Production"}
-ENGINES = ("ssh", "tcp", "unix")
+# No password, and nothing that ssh would take for an option: it gets user and host as arguments.
+_HOST = r"(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
+ENGINE = rf"ssh://(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?{_HOST}(?:/[\w./-]*)?|tcp://{_HOST}/?|unix:///[\w./@+-]+"
 
 
 class EnvironmentInvalid(FlowControlError):  # noqa: N818  it is what the person reads
@@ -67,6 +68,7 @@ def add_environment(
     policy.check(by, "environments.manage")
     _check_slug(slug)
     _check_engine(engine_url, engine_certificates)
+    _check_project(project or f"flow-control-{slug}", engine_url)
     path = str(Path(compose_file).expanduser().absolute()) if compose_file else ""
     if path and not Path(path).is_file():
         raise EnvironmentInvalid(f"There is no file {path}.", hint="Name the compose file that describes the stack.")
@@ -84,7 +86,7 @@ def add_environment(
             )
             detail = {
                 "compose_file": path,
-                "engine": _without_password(engine_url),
+                "engine": engine_url,
                 "after": after.slug if after else "",
             }
             record("environment.add", by=by, target=f"environment:{slug}", environment=slug, detail=detail)
@@ -104,21 +106,31 @@ def _check_slug(slug: str) -> None:
 
 
 def _check_engine(url: str, certificates: str) -> None:
-    parts = urlsplit(url)
-    if url and (parts.scheme not in ENGINES or parts.password):
+    if url and not re.fullmatch(ENGINE, url):
         raise EnvironmentInvalid(
             "That is no address of a Docker Engine.",
             hint="Write ssh://user@host, tcp://host:2376 or unix:///path, without a password; nothing for this machine's own.",
         )
-    if parts.scheme == "tcp" and not certificates:
+    if url.startswith("tcp:") and not certificates:
         raise EnvironmentInvalid(
             "An engine over tcp:// is spoken to by TLS only.",
             hint="Name the folder of ca.pem, cert.pem and key.pem: --certificates DIR. Or use ssh://.",
         )
 
 
-def _without_password(url: str) -> str:
-    return url.replace(urlsplit(url).password or "\0", "…")
+def _check_project(project: str, engine_url: str) -> None:
+    """Two environments of one project on one engine would take each other's containers for what was left behind."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,59}", project):
+        raise EnvironmentInvalid(
+            f"'{project}' cannot be the name of a compose project.",
+            hint="Use small letters, digits, dashes and underscores, beginning with a letter or digit.",
+        )
+    for other in Environment.objects.filter(engine_url=engine_url):
+        if other.project_name == project:
+            raise EnvironmentInvalid(
+                f"The project {project} is {other.slug}'s already, on the same engine.",
+                hint="Give it another: --project NAME.",
+            )
 
 
 def _position(after: Environment | None) -> int:

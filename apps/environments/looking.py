@@ -54,7 +54,7 @@ def _there(environment: Environment) -> tuple[Found, ...]:
 
 
 def _said(environment: Environment, container: Found, lines: int) -> list[str]:
-    """On both of its streams, in the order in which they were written."""
+    """What it has written on the first of its streams, then on the second: the order among them is not kept."""
     heard: list[str] = []
     try:
         said = running.run(

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import docker
 
+from apps.environments.containers.plain import plain
+
 MOST_LINES = 200
 MOST_BYTES = 256 * 1024
 LONGEST_LINE = 4000  # characters shown of one
 # Kept beyond that while masking, then thrown away: a secret that the cut went through is still found whole.
 MARGIN = 8 * 1024
-CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def shown(written: bytes, cut: bool, name: str, mask: Callable[[str], str], most
         text = text[-most:] if len(text) > most + MARGIN else text[min(MARGIN, len(text)) :]
         _, broken, rest = text.partition("\n")
         text = rest if broken and rest else text
-    lines = [_short(CONTROLS.sub("", line)) for line in text.splitlines()]
+    lines = [_short(plain(line)) for line in text.splitlines()]
     return Tail(name, tuple(lines[-MOST_LINES:]), cut)
 
 

@@ -13,6 +13,7 @@ from apps.common import masking
 from apps.common.errors import FlowControlError
 from apps.environments import variables
 from apps.environments.containers import running
+from apps.environments.containers.plain import plain
 from apps.environments.containers.settings_file import SettingsFileError, read_settings
 from apps.environments.models import Environment, StackJob
 from apps.environments.stages.model import StageFailed
@@ -181,8 +182,9 @@ def secret_variables(environment: Environment) -> dict[str, str]:
 
 
 def masker(environment: Environment) -> Callable[[str], str]:
-    """Hides what is secret in the environment, and in any other, from a text."""
-    return masking.text
+    """Hides what is secret in the environment, and in any other, from a text, and takes control characters away: what a
+    container says is shown on terminals. Masked again then, since a secret may have stood in pieces between them."""
+    return lambda text: masking.text(plain(masking.text(text)))
 
 
 def engine_variables(environment: Environment) -> dict[str, str]:
