@@ -22,6 +22,7 @@ DOWN_SECONDS = 180.0
 ASK_SECONDS = 30.0
 HEALTHY_SECONDS = 180.0
 LOOK_SECONDS = 1.0
+STEADY_SECONDS = 1.0  # that a container without a health check has to run before it counts as well
 TAIL_LINES = 20
 MOST_RESTARTS = 3  # of a container, while it is waited for
 # Compose renames a container that it replaces; killed in between, the renamed one keeps the next `up` from passing.
@@ -205,18 +206,23 @@ def containers(stand: Stand) -> list[Container]:
 
 
 def await_health(stand: Stand) -> Outcome:
-    """Wait until each service is well. Raises StageFailed with the last lines of the first that fails."""
+    """Wait until each service is well; one without a health check is when it still runs after a moment. Raises StageFailed
+    with the last lines of the first that fails."""
     config = configuration(stand)
     wanted = _wanted(config)
     deadline = time.monotonic() + HEALTHY_SECONDS
+    is_steady = False
     while True:
         found = containers(stand)
         for each in found:
             _check_failed(stand, each, config)
         well = {each.service for each in found if each.is_well}
         waiting = sorted(wanted - well | {each.service for each in found if not each.is_well})
-        if not waiting:
+        if not waiting and (is_steady or all(each.health or each.is_done for each in found)):
             return Outcome(f"{len(wanted)} of {len(wanted)} services are healthy.")
+        if is_steady := not waiting:
+            stand.wait(STEADY_SECONDS)
+            continue
         if time.monotonic() > deadline:
             name = next((each.name for each in found if each.service == waiting[0]), "")
             raise StageFailed(

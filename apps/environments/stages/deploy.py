@@ -22,6 +22,7 @@ from apps.environments.stages.containers import (
     DOWN_SECONDS,
     HEALTHY_SECONDS,
     LOOK_SECONDS,
+    STEADY_SECONDS,
     UP_SECONDS,
     compose,
     containers,
@@ -179,10 +180,14 @@ def replace(stand: Stand, config: Mapping[str, Any], service: str, routes: Mappi
 
 def _await_current(stand: Stand, config: Mapping[str, Any], service: str, routes: Mapping[str, Any]) -> None:
     deadline = time.monotonic() + HEALTHY_SECONDS
+    is_steady = False
     while True:
         new = [each for each in routed(stand, config, routes) if each.service == service and each.is_current]
-        if any(each.is_well for each in new):
+        if any(each.is_well and (each.health or is_steady) for each in new):
             return
+        if is_steady := any(each.is_well for each in new):
+            stand.wait(STEADY_SECONDS)
+            continue
         bad = next((each for each in new if each.state in ("exited", "dead") or each.health == "unhealthy"), None)
         if bad or not new or time.monotonic() > deadline:
             how = f"ended with status {bad.exit_code}" if bad and bad.state == "exited" else "does not get healthy"
