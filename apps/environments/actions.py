@@ -68,7 +68,7 @@ def add_environment(
     policy.check(by, "environments.manage")
     _check_slug(slug)
     _check_engine(engine_url, engine_certificates)
-    _check_project(project or f"flow-control-{slug}", engine_url)
+    _check_project(Environment(slug=slug, project=project).project_name, engine_url)
     path = str(Path(compose_file).expanduser().absolute()) if compose_file else ""
     if path and not Path(path).is_file():
         raise EnvironmentInvalid(f"There is no file {path}.", hint="Name the compose file that describes the stack.")

@@ -51,8 +51,10 @@ class Environment(models.Model):
 
     @property
     def project_name(self) -> str:
-        """The name of its compose project, whether it was given one or not."""
-        return self.project or f"flow-control-{self.slug}"
+        """The name of its compose project, whether it was given one or not: that of the stack in which this portal runs
+        where it is its own environment."""
+        own: str = settings.STACK if self.slug == settings.ENVIRONMENT else ""
+        return self.project or own or f"flow-control-{self.slug}"
 
     @property
     def runs_ourselves(self) -> bool:

@@ -59,6 +59,13 @@ def test_two_environments_do_not_share_a_project_on_one_engine():
     actions.add_environment(by=SYSTEM, slug="staging", engine_url="ssh://elsewhere")
 
 
+def test_a_portal_knows_its_own_stack_by_the_name_it_was_told(settings):
+    settings.STACK, settings.ENVIRONMENT = "trial", "staging"
+    assert Environment(slug="staging").project_name == "trial"
+    assert Environment(slug="staging", project="other").project_name == "other"
+    assert Environment(slug="production").project_name == "flow-control-production"
+
+
 # --- words of containers -----------------------------------------------------------------------------
 
 
