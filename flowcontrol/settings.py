@@ -59,6 +59,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 # --- the house: rooms from the top floor down ----------------------------------------------
 ROOMS = [
     "apps.portal",
+    "apps.deployments",
     "apps.runs",
     "apps.testruns",
     "apps.flows",

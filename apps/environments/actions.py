@@ -83,6 +83,7 @@ def add_environment(
                 engine_url=engine_url,
                 engine_certificates=engine_certificates,
                 project=project,
+                needs_approval=slug == "production",
             )
             detail = {
                 "compose_file": path,

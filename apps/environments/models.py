@@ -38,6 +38,12 @@ class Environment(models.Model):
     compose_file = models.CharField(max_length=500, blank=True, default="")
     # The name of its compose project, by which its containers are known on the engine; "" for flow-control-<slug>.
     project = models.CharField(max_length=60, blank=True, default="")
+    # How a release comes into it: how long a new one is watched before the old one goes, and whether a second person has
+    # to agree first.
+    watch_seconds = models.PositiveIntegerField(default=30)
+    needs_approval = models.BooleanField(default=False)
+    # Since when every service was seen well at each look; null while one is not, or nobody looks.
+    well_since = models.DateTimeField(null=True, blank=True, editable=False)
     # When whoever has its socket last got an answer from the engine, and what was wrong since; "" while it answers.
     engine_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
     engine_error = models.CharField(max_length=300, blank=True, default="", editable=False)
@@ -114,8 +120,8 @@ class StackJob(Job):
         return f"{self.action} of {self.environment.slug}"
 
 
-class StageResult(models.Model):
-    """How far one stage of a stack job is."""
+class StageRow(models.Model):
+    """How far one stage of a change is. A subclass adds the change it belongs to, as `job`, with `stages` for the way back."""
 
     class Status(models.TextChoices):
         QUEUED = "queued"  # not begun
@@ -124,7 +130,6 @@ class StageResult(models.Model):
         FAILED = "failed"
         SKIPPED = "skipped"  # switched off, or not reached
 
-    job = models.ForeignKey(StackJob, on_delete=models.CASCADE, related_name="stages")
     name = models.CharField(max_length=20)  # "health": its name in the registry of stages
     title = models.CharField(max_length=60)
     position = models.PositiveSmallIntegerField()
@@ -138,11 +143,9 @@ class StageResult(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        abstract = True
         ordering = ["position"]
-        constraints = [models.UniqueConstraint(fields=["job", "name"], name="stageresult_once")]
-
-    def __str__(self) -> str:
-        return f"{self.name} of {self.job}"
+        constraints = [models.UniqueConstraint(fields=["job", "name"], name="%(class)s_once")]
 
     @property
     def seconds(self) -> float | None:
@@ -150,6 +153,18 @@ class StageResult(models.Model):
         if self.started_at is None:
             return None
         return ((self.finished_at or clock.now()) - self.started_at).total_seconds()
+
+
+class StageResult(StageRow):
+    """How far one stage of a stack job is."""
+
+    job = models.ForeignKey(StackJob, on_delete=models.CASCADE, related_name="stages")
+
+    class Meta(StageRow.Meta):
+        pass
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.job}"
 
 
 class Service(models.Model):

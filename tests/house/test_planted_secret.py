@@ -26,8 +26,9 @@ from apps.accounts.models import RoleGrant, User
 from apps.audit.actors import SYSTEM
 from apps.bridge.protocol import Bridge
 from apps.common import clock
-from apps.environments import executor, variables
+from apps.environments import variables
 from apps.environments.models import Environment, StackJob, StageResult
+from apps.environments.stages.attempt import Attempt
 from apps.environments.stages.model import StageFailed
 from apps.jobs import events, leases
 from apps.jobs.registry import kind_of
@@ -120,8 +121,8 @@ def _a_stack_that_failed(staging):
     job = StackJob.objects.create(environment=staging, action="up", queue="docker", queued_at=clock.now())
     assert leases.claim(StackJob, job.pk, worker="test")
     StageResult.objects.create(job=job, name="deploy", title="Deploy", position=0)
-    attempt, said = executor._Attempt(Claimed(job), job), f"psql: bad password {PLANTED}"
-    attempt._fail(attempt.rows[0], StageFailed(said, hint=said, tail=[said, said]))
+    attempt, said = Attempt(Claimed(job), job, str), f"psql: bad password {PLANTED}"
+    attempt.end_badly(attempt.rows[0], StageFailed(said, hint=said, tail=[said, said]))
     row = StageResult.objects.get(job=job)
     assert (row.message, row.status) == ("psql: bad password •••", "failed")
 

@@ -32,7 +32,7 @@ _LEFT_BEHIND = re.compile(r"[0-9a-f]{12}_.+")
 def compose(stand: Stand) -> Compose:
     environment = stand.environment
     added = stack.proxy_file(environment)
-    files = (stack.compose_file(environment), *([added] if added.exists() else []))
+    files = (*stand.files, *([added] if added.exists() else []))
     return Compose(environment.project_name, files, stack.settings_file(environment))
 
 

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from apps.common.errors import FlowControlError
+from apps.environments.models import Environment
 
 if TYPE_CHECKING:
     from apps.environments.stages.stand import Stand
+
+
+class Change(Protocol):
+    """A job that is made of stages: a StackJob, or what a higher room has of its own."""
+
+    pk: Any
+    action: Any  # "up", "down", or what a higher room calls what it does
+    attempt: int
+    requested_by: str
+    environment: Environment
+    settings: Any  # variables that differ from the environment's in this change alone
+    stages: Any  # the manager of its rows
+    objects: Any
 
 
 class StageFailed(FlowControlError):  # noqa: N818  it is what the person reads

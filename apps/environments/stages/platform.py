@@ -33,7 +33,7 @@ def check_platform(stand: Stand) -> Outcome:
     engine = _engine(stand)
     compose = _compose(stand)
     info = json.loads(stand.run(commands.INFO, timeout=ANSWER_SECONDS, quiet=True))
-    if stand.job.action == StackJob.Action.UP:
+    if stand.job.action != StackJob.Action.DOWN:
         _check_disk(stand, info)
         _check_portal_beside(stand)
         _check_ports(stand)

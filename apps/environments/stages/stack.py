@@ -15,8 +15,8 @@ from apps.environments import variables
 from apps.environments.containers import running
 from apps.environments.containers.plain import plain
 from apps.environments.containers.settings_file import SettingsFileError, read_settings
-from apps.environments.models import Environment, StackJob
-from apps.environments.stages.model import StageFailed
+from apps.environments.models import Environment
+from apps.environments.stages.model import Change, StageFailed
 
 _INTERPOLATED = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 # Each switch of a stack, and what it may be: anything else stops the start.
@@ -63,7 +63,7 @@ def from_terminal(environment: Environment) -> dict[str, str]:
     return {name: os.environ[name] for name in sorted(names) if os.environ.get(name)}
 
 
-def settings_of(job: StackJob) -> dict[str, str]:
+def settings_of(job: Change) -> dict[str, str]:
     """The stack's variables that are no secrets: of its settings file, of the environment, of this job; the later counts.
 
     Raises StageFailed where one is wrong or unknown.

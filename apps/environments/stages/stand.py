@@ -10,9 +10,8 @@ from django.conf import settings
 
 from apps.environments.containers import running
 from apps.environments.containers.running import CommandFailed
-from apps.environments.models import StackJob
 from apps.environments.stages import stack
-from apps.environments.stages.model import StageFailed, Stopped
+from apps.environments.stages.model import Change, StageFailed, Stopped
 from apps.jobs.leases import Lease
 
 Tell = Callable[[float, str], None]
@@ -21,10 +20,11 @@ Tell = Callable[[float, str], None]
 class Stand:
     """Given to each stage of an attempt. Raises StageFailed when it is made from wrong settings."""
 
-    def __init__(self, job: StackJob, lease: Lease) -> None:
+    def __init__(self, job: Change, lease: Lease) -> None:
         self.job, self.environment, self.by = job, job.environment, job.requested_by
         self.folder: Path = settings.BASE_DIR  # of the project: relative paths of compose files start there
         self.lease = lease
+        self.files = (stack.compose_file(job.environment),)  # that describe the stack
         self.tell: Tell = lambda fraction, message: None  # set anew for each stage
         self.masked = stack.masker(job.environment)
         self.switches: Mapping[str, str] = stack.settings_of(job)

@@ -1,0 +1,32 @@
+"""What is asked about releases and deployments. Each costs a fixed number of queries, none grows with history."""
+
+from __future__ import annotations
+
+from apps.deployments.models import Deployment, Release
+from apps.environments.models import Environment
+from apps.jobs.states import State
+
+
+def newest_good(environment: Environment) -> Deployment | None:
+    """The deployment by which what serves came to serve; None before the first."""
+    rows = Deployment.objects.filter(environment=environment, state=State.SUCCEEDED).order_by("-id")
+    return rows.select_related("release").first()
+
+
+def in_force(environment: Environment) -> Release | None:
+    """The release that serves in the environment; None before the first."""
+    found = newest_good(environment)
+    return found.release if found else None
+
+
+def live(environment: Environment) -> Deployment | None:
+    """The one that waits, is queued or runs; there is one at most."""
+    rows = Deployment.objects.filter(environment=environment, state__in=[State.QUEUED, State.RUNNING])
+    return rows.select_related("release", "environment").first()
+
+
+def pin(environment: Environment) -> Deployment | None:
+    """The rollback that pins the environment; None where it is free."""
+    found = newest_good(environment)
+    is_pin = found is not None and found.kind == Deployment.Kind.ROLLBACK and found.unpinned_at is None
+    return found if is_pin else None

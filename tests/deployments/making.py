@@ -1,0 +1,30 @@
+"""Releases and deployments as rows, for tests that need no engine."""
+
+from typing import Any
+
+from apps.audit.actors import SYSTEM
+from apps.common import clock
+from apps.deployments import releases
+from apps.deployments.models import Deployment, Release
+from apps.environments.models import Environment
+
+
+def environment(slug: str = "shop", **fields: Any) -> Environment:
+    values = {"name": slug.title(), "compose_file": f"/srv/{slug}.yaml", **fields}
+    return Environment.objects.get_or_create(slug=slug, defaults=values)[0]
+
+
+def keep(word: str = "one", origin: Environment | None = None) -> tuple[Release, bool]:
+    """A release of one service, `web`, that differs by a word."""
+    description = {"services": {"web": {"image": "sha256:" + "0" * 64, "environment": {"WORD": word}}}}
+    services = [{"name": "web", "image": "busybox:1", "id": "sha256:" + "0" * 64, "digest": ""}]
+    manifest = releases.manifest_of(description, services, [], [])
+    return releases.keep(by=SYSTEM, origin=origin or environment(), manifest=manifest, description=description)
+
+
+def deployment(where: Environment, release: Release, state: str = "succeeded", **fields: Any) -> Deployment:
+    """A deployment that has ended, or waits in line."""
+    now = clock.now()
+    ended = {"finished_at": now, "started_at": now} if state in ("succeeded", "failed", "cancelled") else {}
+    values = {"requested_by": "ann", "queue": "docker", "queued_at": now, "state": state, **ended, **fields}
+    return Deployment.objects.create(environment=where, release=release, **values)
