@@ -28,7 +28,7 @@ staging: setup  ## build what runs on a server, bring it up and verify it (manag
 	@$(PYTHON) manage.py environment up staging $(ARGS)
 
 test: setup  ## run the tests (ARGS=… goes to pytest)
-	@$(PYTHON) -m pytest $(ARGS)
+	@sh .make/test.sh $(ARGS)
 
 test-stacks: setup  ## the tests that build and run `make dev` and `make staging` themselves; minutes
 	@$(PYTHON) -m pytest -m stacks tests/stack/test_own_stacks.py $(ARGS)

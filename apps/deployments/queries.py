@@ -30,3 +30,21 @@ def pin(environment: Environment) -> Deployment | None:
     found = newest_good(environment)
     is_pin = found is not None and found.kind == Deployment.Kind.ROLLBACK and found.unpinned_at is None
     return found if is_pin else None
+
+
+SERVED = 50  # releases that can be rolled back to: the newest
+
+
+def served(environment: Environment) -> list[Release]:
+    """The releases that have served there, the newest first."""
+    rows = Deployment.objects.filter(environment=environment, state=State.SUCCEEDED).order_by("-id")
+    found: dict[int, Release] = {}
+    for row in rows.select_related("release")[:SERVED]:
+        found.setdefault(row.release_id, row.release)
+    return list(found.values())
+
+
+def under_way(environment: Environment) -> str:
+    """What a deployment is doing with the environment now, in words; "" for nothing."""
+    job = live(environment)
+    return f"deployment {job.pk} of {job.release} is {job.status}, asked for by {job.requested_by}" if job else ""

@@ -14,7 +14,7 @@ from apps.accounts import policy
 from apps.audit.actions import record
 from apps.audit.actors import actor_of
 from apps.common.errors import FlowControlError
-from apps.environments import standing
+from apps.environments import claims, standing
 from apps.environments.models import Environment, StackJob, StageResult
 from apps.environments.stages import registry
 from apps.jobs import actions as jobs
@@ -35,6 +35,18 @@ class StackIsOurOwn(FlowControlError):  # noqa: N818
     """The portal does not stop or renew the stack that it runs in."""
 
     code = "stack_is_our_own"
+
+
+class EnvironmentBusy(FlowControlError):  # noqa: N818
+    """Something else is changing this environment."""
+
+    code = "environment_busy"
+
+    def __init__(self, environment: Environment, what: str) -> None:
+        super().__init__(
+            f"{environment.slug} is being changed already: {what}.",
+            hint="Wait until that has ended, or cancel it first.",
+        )
 
 
 class StackBusy(FlowControlError):  # noqa: N818
@@ -161,13 +173,17 @@ def change_stack(
     """Put a change of the environment's stack in line: StackJob.Action `up` or `down`. `settings` are variables that
     differ from the stack's settings file in this change alone.
 
-    One at a time: raises StackBusy with the job that is there, StackIsOurOwn, Denied; then nothing is changed.
+    One at a time: raises StackBusy with the job that is there, EnvironmentBusy, StackIsOurOwn, Denied; then nothing is
+    changed.
     """
     policy.check(by, "environments.change", environment.slug)
     if reason := standing.own_stack(environment):
         raise StackIsOurOwn(reason)
     try:
         with transaction.atomic():
+            claims.lock(environment)
+            if what := claims.held_by(environment, but="stack"):
+                raise EnvironmentBusy(environment, what)
             job: StackJob = StackJob.objects.create(
                 environment=environment,
                 action=action,

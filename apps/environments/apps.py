@@ -20,12 +20,13 @@ class EnvironmentsConfig(AppConfig):
     def ready(self) -> None:
         from apps.accounts import policy
         from apps.common import masking
-        from apps.environments import builtin, live, policies, record  # noqa: F401  its actions are known from now on
+        from apps.environments import builtin, claims, live, policies, queries, record  # noqa: F401  its actions are known
         from apps.environments.models import Environment, StackJob
         from apps.jobs import companions, registry
 
         masking.install(live.current, live.latest)
         policy.environments_from(lambda: Environment.objects.order_by("position").values_list("slug", flat=True))
+        claims.register("stack", queries.change_under_way)
         companions.register("observer of services", _observe)
         registry.register(
             registry.JobKind(

@@ -42,6 +42,12 @@ def jobs_of(environment: Environment, most: int = SHOWN_JOBS) -> list[StackJob]:
     return list(environment.stack_jobs.order_by("-pk")[:most])
 
 
+def change_under_way(environment: Environment) -> str:
+    """What a stack job is doing with the environment now, in words; "" for nothing."""
+    job = environment.stack_jobs.filter(state__in=[State.QUEUED, State.RUNNING]).first()
+    return f"stack job {job.pk} brings it {job.action}, asked for by {job.requested_by}" if job else ""
+
+
 def services(environment: Environment) -> list[Service]:
     """The containers of its stack as they were last seen."""
     return list(environment.services.all())

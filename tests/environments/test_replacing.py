@@ -131,10 +131,10 @@ def test_a_new_one_that_was_made_and_never_started_does_not_stop_the_next_attemp
     up(stack)
     stack.services["web"]["environment"] = {"WORD": "two"}
     stack.write()
-    added = tmp_path / "data" / "run" / "stacks" / "shop.proxy.json"
+    added = tmp_path / "data" / "run" / "stacks" / "shop.added.json"
     # As a kill between making and starting leaves it; the mark is what the next `up` would write.
     said = docker("compose", "--project-name", stack.project, "--file", str(stack.file), "config", "--format", "json")
-    routing.add_proxy(added, json.loads(said))
+    routing.write_added(added, json.loads(said), has_proxy=False)
     make = ("up", "--no-start", "--no-recreate", "--no-deps", "--scale", "web=2", "web")
     compose(stack.project, stack.file, "--file", str(added), *make)
     assert len(names(stack, "web")) == 2
@@ -182,13 +182,13 @@ def test_the_old_one_may_die_while_the_new_one_starts(routed, monkeypatch):
     stack, _ = routed
     stack.make()
     up(stack)
-    wait = deploy._await_current
+    wait = deploy.await_current
 
     def kill_and_wait(*given):
         docker("kill", f"{stack.project}-web-1", check=False)
         wait(*given)
 
-    monkeypatch.setattr(deploy, "_await_current", kill_and_wait)
+    monkeypatch.setattr(deploy, "await_current", kill_and_wait)
     stack.services["web"]["environment"] = {"WORD": "two"}
     up(stack)
     assert len(names(stack, "web")) == 1

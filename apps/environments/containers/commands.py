@@ -24,11 +24,14 @@ class Compose:
     project: str
     files: tuple[Path, ...]
     settings: Path | None = None
+    folder: Path | None = None  # where relative paths start instead
 
     def _command(self, *words: str, every_profile: bool = False) -> Command:
         options = ["--project-name", self.project]
         for file in self.files:
             options += ["--file", str(file)]
+        if self.folder:
+            options += ["--project-directory", str(self.folder)]
         if self.settings:
             options += ["--env-file", str(self.settings)]
         if every_profile:
@@ -38,6 +41,12 @@ class Compose:
     def config(self) -> Command:
         """The whole description with its variables filled in, as JSON."""
         return self._command("config", "--format", "json")
+
+    def description(self) -> Command:
+        """The whole description as it is written: variables not filled in, paths as they are, as JSON."""
+        return self._command(
+            "config", "--format", "json", "--no-interpolate", "--no-path-resolution", every_profile=True
+        )
 
     def hashes(self) -> Command:
         """`SERVICE HASH` a line: what the label config-hash of an up-to-date container holds."""
@@ -126,6 +135,10 @@ def rename(name: str, new: str) -> Command:
     return ("docker", "rename", name, new)
 
 
+def start(names: Sequence[str]) -> Command:
+    return ("docker", "start", *names)
+
+
 def stop(name: str, *, seconds: int) -> Command:
     return ("docker", "stop", "--time", str(seconds), name)
 
@@ -134,8 +147,16 @@ def last_lines(container: str, lines: int) -> Command:
     return ("docker", "logs", "--tail", str(lines), container)
 
 
-def inspect_image(image: str) -> Command:
-    return ("docker", "image", "inspect", image)
+def inspect_image(*images: str) -> Command:
+    return ("docker", "image", "inspect", *images)
+
+
+def pull(image: str) -> Command:
+    return ("docker", "pull", "--quiet", image)
+
+
+def tag(image: str, name: str) -> Command:
+    return ("docker", "tag", image, name)
 
 
 def inspect(names: Sequence[str]) -> Command:

@@ -21,6 +21,7 @@ import requests
 from docker.context import ContextAPI
 
 from apps.common.errors import FlowControlError
+from apps.environments.containers.routing import kept_name
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
@@ -191,11 +192,12 @@ def own_container(client: docker.DockerClient) -> Found | None:
 
 def services(client: docker.DockerClient, project: str) -> tuple[Found, ...]:
     """Every container of the project's services, also those that have ended, by service and name. One-off containers
-    (`compose run`) are no services."""
+    (`compose run`) are no services, nor is what is kept for a rollback."""
     rows = client.api.containers(all=True, filters={"label": [f"{PROJECT_LABEL}={project}"]})
     found = []
     for row in rows:
-        if row["Labels"].get(ONE_OFF_LABEL, "False") == "True":
+        kept = f"/{kept_name(project, row['Labels'].get(SERVICE_LABEL, ''))}"
+        if row["Labels"].get(ONE_OFF_LABEL, "False") == "True" or kept in row["Names"]:
             continue
         try:
             found.append(of(client.api.inspect_container(row["Id"])))

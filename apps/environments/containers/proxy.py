@@ -86,7 +86,23 @@ def save_command(proxy: str) -> tuple[str, ...]:
     return ("docker", "exec", "--interactive", proxy, "sh", "-c", f"cat > {STATE}.new && mv {STATE}.new {STATE}")
 
 
+# Asks like a client of the stack would, from where the proxy stands; prints the status, or why there was none.
+_PROBE = (
+    "use IO::Socket::INET; my ($host, $port, $path) = @ARGV; "
+    "$s = IO::Socket::INET->new(PeerAddr => $host, PeerPort => $port, Timeout => 3) or die qq($@\\n); "
+    "$SIG{ALRM} = sub { die qq(no answer in time\\n) }; alarm 5; "
+    'print $s "GET $path HTTP/1.1\\r\\nHost: localhost\\r\\nUser-Agent: flow-control-probe\\r\\nConnection: close\\r\\n\\r\\n"; '
+    "$line = <$s>; $line =~ m{^HTTP/1\\.[01] (\\d{3})} or die qq(no HTTP answer\\n); print $1;"
+)
+
+
+def probe_command(proxy: str, host: str, port: int, path: str) -> tuple[str, ...]:
+    """Ask a container for a path from the proxy's network. It prints the status of the answer."""
+    return ("docker", "exec", proxy, "perl", "-e", _PROBE, host, str(port), path)
+
+
 SHOW = "show servers state\n"
+COUNT = "show stat -1 4 -1\n"  # of servers alone
 
 
 def point(port: int, host: str) -> str:
@@ -97,6 +113,30 @@ def point(port: int, host: str) -> str:
 def aim(port: int, address: str, inner: int) -> str:
     """The same with another port of the container. What the proxy kept of its last run has the port of that time."""
     return f"set server port_{port}/target addr {address} port {inner}\n"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a port's target has answered since the proxy started."""
+
+    requests: int
+    errors: int  # answers of 500 and above, and connections and answers that failed
+
+
+def counts(stat: str) -> dict[int, Counted]:
+    """The answers of each port's target, out of what COUNT answers."""
+    lines = [line for line in stat.splitlines() if line]
+    if not lines or not lines[0].startswith("# "):
+        return {}
+    names = lines[0].removeprefix("# ").split(",")
+    found = {}
+    for line in lines[1:]:
+        row = dict(zip(names, line.split(","), strict=False))
+        if row.get("svname") == "target" and row["pxname"].startswith("port_"):
+            errors = sum(int(row.get(name) or 0) for name in ("hrsp_5xx", "econ", "eresp"))
+            answered = sum(int(number or 0) for name, number in row.items() if name.startswith("hrsp_"))
+            found[int(row["pxname"].removeprefix("port_"))] = Counted(answered, errors)
+    return found
 
 
 def targets(state: str) -> dict[int, Target]:

@@ -14,6 +14,10 @@ from apps.environments.containers import proxy
 
 ROUTE_LABEL = "flowcontrol.route"
 MADE_FROM_LABEL = "flowcontrol.made-from"  # a hash of the description that a container was made from
+# Which release a container was made of, by which deployment under which lease: that says nothing of what it is.
+RELEASE_LABEL, DEPLOYMENT_LABEL, FENCE_LABEL = ("flowcontrol.release", "flowcontrol.deployment", "flowcontrol.fence")
+PROBE_LABEL = "flowcontrol.probe"  # the path that is asked before traffic is sent
+MARKS = frozenset({MADE_FROM_LABEL, RELEASE_LABEL, DEPLOYMENT_LABEL, FENCE_LABEL})
 OWN_PROXY = "proxy"  # the service of Flow Control's own stack that takes all traffic
 ADDED_PROXY = "flowcontrol-proxy"  # of other stacks
 # Neither curl nor wget is in the image; what speaks to the admin socket speaks to this port, too.
@@ -68,7 +72,7 @@ _BESIDE = frozenset({"build", "depends_on", "deploy", "profiles", "pull_policy",
 def made_from(service: Mapping[str, Any]) -> str:
     """A hash of a service's description. Compose's own is of no use to know a container again: what it starts without the
     services that it depends on has another."""
-    labels = {name: text for name, text in (service.get("labels") or {}).items() if name != MADE_FROM_LABEL}
+    labels = {name: text for name, text in (service.get("labels") or {}).items() if name not in MARKS}
     deploy = {name: each for name, each in (service.get("deploy") or {}).items() if name != "replicas"}
     kept = {name: each for name, each in service.items() if name not in _BESIDE} | {"labels": labels, "deploy": deploy}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
@@ -79,17 +83,21 @@ def proxy_of(config: Mapping[str, Any]) -> str:
     return next((name for name in (ADDED_PROXY, OWN_PROXY) if name in config["services"]), "")
 
 
-def add_proxy(path: Path, config: Mapping[str, Any]) -> None:
-    """Write what adds the proxy, and marks each container with what it is made from; or take it away where nothing takes
-    traffic. Written again it is the same. Raises RouteInvalid."""
+def write_added(path: Path, config: Mapping[str, Any], *, has_proxy: bool) -> None:
+    """Write what is added to a stack's description: a mark on each service of what it is made from, and a proxy where
+    services take traffic, unless it has one of its own. Written again it is the same. Raises RouteInvalid."""
     routes = routes_of(config)
-    if not routes:
-        path.unlink(missing_ok=True)
-        return
-    added = proxy_description(routes)
+    added: dict[str, Any] = proxy_description(routes) if routes and not has_proxy else {"services": {}}
+    for service in added["services"].values():
+        service["labels"] = {MADE_FROM_LABEL: made_from(service)}
     for name, service in config["services"].items():
         added["services"][name] = {"labels": {MADE_FROM_LABEL: made_from(service)}}
     write_atomic(path, json.dumps(added, indent=2))
+
+
+def kept_name(project: str, service: str) -> str:
+    """What the container of a service is called that was replaced, and is kept stopped for a rollback."""
+    return f"{project}-{service}-kept"
 
 
 def proxy_description(routes: Routes) -> dict[str, Any]:

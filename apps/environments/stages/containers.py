@@ -31,9 +31,9 @@ _LEFT_BEHIND = re.compile(r"[0-9a-f]{12}_.+")
 
 def compose(stand: Stand) -> Compose:
     environment = stand.environment
-    added = stack.proxy_file(environment)
-    files = (*stand.files, *([added] if added.exists() else []))
-    return Compose(environment.project_name, files, stack.settings_file(environment))
+    return Compose(
+        environment.project_name, (*stand.files, *stand.added), stack.settings_file(environment), stand.files_folder
+    )
 
 
 def docker(stand: Stand, command: Sequence[str], *, timeout: float = ASK_SECONDS, quiet: bool = True) -> str:
@@ -63,15 +63,14 @@ def check_config(stand: Stand) -> Outcome:
 
 
 def described(stand: Stand) -> dict[str, Any]:
-    """The configuration as its file is now, with what is added for services that take traffic written anew. Flow Control's
-    own stack has its proxy in its file."""
-    if not stand.environment.runs_ourselves:
-        added = stack.proxy_file(stand.environment)
-        added.unlink(missing_ok=True)  # what the file itself says is asked for first
-        try:
-            routing.add_proxy(added, configuration(stand))
-        except routing.RouteInvalid as error:
-            raise StageFailed(error.message, hint=error.hint) from error
+    """The configuration as its file is now, with what is added to it written anew. Flow Control's own stack has its proxy in
+    its file."""
+    added = stack.added_file(stand.environment)
+    added.unlink(missing_ok=True)  # what the file itself says is asked for first
+    try:
+        routing.write_added(added, configuration(stand), has_proxy=stand.environment.runs_ourselves)
+    except routing.RouteInvalid as error:
+        raise StageFailed(error.message, hint=error.hint) from error
     return configuration(stand)
 
 
@@ -197,11 +196,13 @@ class Container:
 
 
 def containers(stand: Stand) -> list[Container]:
+    """Those of the stack, without what is kept for a rollback."""
     said = docker(stand, compose(stand).containers())
     rows = [json.loads(line) for line in said.splitlines() if line.strip()]
+    found = (Container(row["Name"], row["Service"], row["State"], row["Health"], int(row["ExitCode"])) for row in rows)
+    project = stand.environment.project_name
     return sorted(
-        (Container(row["Name"], row["Service"], row["State"], row["Health"], int(row["ExitCode"])) for row in rows),
-        key=lambda each: each.name,
+        (each for each in found if each.name != routing.kept_name(project, each.service)), key=lambda each: each.name
     )
 
 

@@ -50,6 +50,7 @@ class Routed:
     state: str
     health: str
     exit_code: int
+    restarts: int = 0  # by the engine's restart policy
 
     @property
     def is_well(self) -> bool:
@@ -66,8 +67,9 @@ def deploy(stand: Stand) -> Outcome:
     fresh = sorted(set(routes) - running)
     # The proxy comes after those it points to: made anew, it has somebody to send traffic to at once.
     proxy = routing.proxy_of(config)
-    rest = sorted(set(config["services"]) - running - _settled(config, there) - {proxy})
+    rest = sorted(set(config["services"]) - running - settled(config, there) - {proxy})
     if not running:
+        remove(stand, (routing.kept_name(stand.environment.project_name, name) for name in routes))
         docker(stand, compose(stand).up(), timeout=UP_SECONDS, quiet=False)
     elif rest:
         stand.progress(0.2, f"bringing up {', '.join(rest)}")
@@ -76,14 +78,14 @@ def deploy(stand: Stand) -> Outcome:
     if routes:
         if running:
             docker(stand, compose(stand).up_alone([proxy]), timeout=UP_SECONDS, quiet=False)
-        point(stand, config, routes, {each.service: each.name for each in _newest(stand, config, routes)})
+        point(stand, config, routes, {each.service: each.name for each in newest(stand, config, routes)})
         remove_old(stand, config, routes)
         remove_unknown(stand)
     return Outcome(_told(len(config["services"]), fresh if running else (), switched))
 
 
-def _settled(config: Mapping[str, Any], there: Sequence[Routed]) -> set[str]:
-    """Services that run as they are described. Compose itself would make those of them anew that depend on one that takes
+def settled(config: Mapping[str, Any], there: Sequence[Routed]) -> set[str]:
+    """The services that run as they are described. Compose itself would make those of them anew that depend on one that takes
     traffic, since it is not told of that one."""
     return {
         name
@@ -118,8 +120,15 @@ def _told(number: int, fresh: Sequence[str], switched: Sequence[str]) -> str:
     return "; ".join(said) + "."
 
 
-def routed(stand: Stand, config: Mapping[str, Any], routes: Mapping[str, Any]) -> list[Routed]:
-    """The containers of these services, oldest first."""
+def routed(stand: Stand, config: Mapping[str, Any], routes: Iterable[str]) -> list[Routed]:
+    """The containers of these services, oldest first; without those that are kept for a rollback."""
+    project = stand.environment.project_name
+    return [each for each in with_kept(stand, config, routes) if each.name != routing.kept_name(project, each.service)]
+
+
+def with_kept(stand: Stand, config: Mapping[str, Any], routes: Iterable[str]) -> list[Routed]:
+    """The containers of these services, also those that are kept for a rollback."""
+    routes = set(routes)
     names = docker(stand, commands.containers_of(stand.environment.project_name)).split()
     if not names or not routes:
         return []
@@ -133,7 +142,17 @@ def routed(stand: Stand, config: Mapping[str, Any], routes: Mapping[str, Any]) -
             current = _is_described(labels, config["services"][service], hashes.get(service, ""))
             current = current and images[service] in ("", each["Image"])
             health = (state.get("Health") or {}).get("Status", "")
-            found.append(Routed(each["Name"].lstrip("/"), service, current, state["Status"], health, state["ExitCode"]))
+            found.append(
+                Routed(
+                    name=each["Name"].lstrip("/"),
+                    service=service,
+                    is_current=current,
+                    state=state["Status"],
+                    health=health,
+                    exit_code=state["ExitCode"],
+                    restarts=each.get("RestartCount", 0),
+                )
+            )
     return found
 
 
@@ -163,14 +182,9 @@ def replace(stand: Stand, config: Mapping[str, Any], service: str, routes: Mappi
     mine = [each for each in routed(stand, config, routes) if each.service == service]
     if mine and all(each.is_current for each in mine):
         return False
-    if unborn := [each.name for each in mine if each.is_current and each.state in ("created", "exited", "dead")]:
-        docker(stand, commands.remove(unborn), timeout=DOWN_SECONDS)  # of an attempt that was killed
-        mine = [each for each in mine if each.name not in unborn]
-    if not any(each.is_current for each in mine):
-        stand.progress(0.5, f"starting a new {service} beside the old")
-        docker(stand, compose(stand).one_more(service, len(mine) + 1), timeout=UP_SECONDS, quiet=False)
+    start_beside(stand, mine, service)
     try:
-        _await_current(stand, config, service, routes)
+        await_current(stand, config, service, routes)
     except StageFailed:
         new = [each.name for each in routed(stand, config, routes) if each.service == service and each.is_current]
         docker(stand, commands.remove(new), timeout=DOWN_SECONDS) if new else None
@@ -178,7 +192,27 @@ def replace(stand: Stand, config: Mapping[str, Any], service: str, routes: Mappi
     return True
 
 
-def _await_current(stand: Stand, config: Mapping[str, Any], service: str, routes: Mapping[str, Any]) -> None:
+def start_beside(stand: Stand, mine: Sequence[Routed], service: str) -> None:
+    """Start a new container of the service beside those it has, unless one that is as described runs already. What is kept
+    of an earlier one goes: compose would start it in place of a new one."""
+    if any(each.is_current and each.state in ("running", "restarting") for each in mine):
+        return
+    # Those of an attempt that was killed are made again, too.
+    gone = [each.name for each in mine if each.is_current]
+    remove(stand, [*gone, routing.kept_name(stand.environment.project_name, service)])
+    stand.progress(0.5, f"starting a new {service} beside the old")
+    number = sum(each.name not in gone for each in mine) + 1
+    docker(stand, compose(stand).one_more(service, number), timeout=UP_SECONDS, quiet=False)
+
+
+def remove(stand: Stand, names: Iterable[str]) -> None:
+    """Remove those of these containers that are there."""
+    there = docker(stand, commands.containers_of(stand.environment.project_name)).split()
+    if found := sorted(set(names) & set(there)):
+        docker(stand, commands.remove(found), timeout=DOWN_SECONDS)
+
+
+def await_current(stand: Stand, config: Mapping[str, Any], service: str, routes: Iterable[str]) -> None:
     deadline = time.monotonic() + HEALTHY_SECONDS
     is_steady = False
     while True:
@@ -200,7 +234,7 @@ def _await_current(stand: Stand, config: Mapping[str, Any], service: str, routes
         stand.wait(LOOK_SECONDS)
 
 
-def _newest(stand: Stand, config: Mapping[str, Any], routes: Mapping[str, Any]) -> list[Routed]:
+def newest(stand: Stand, config: Mapping[str, Any], routes: Mapping[str, Any]) -> list[Routed]:
     """One container a service to send traffic to: a current one that is well, else whichever there is."""
     best: dict[str, tuple[tuple[bool, bool], Routed]] = {}
     for each in routed(stand, config, routes):
@@ -214,7 +248,7 @@ def point(
     stand: Stand, config: Mapping[str, Any], routes: Mapping[str, tuple[int, int]], targets: Mapping[str, str]
 ) -> None:
     """Let the proxy send each route's traffic to its target. Done again it changes nothing; no answer is cut off."""
-    proxy = _proxy_container(stand, routing.proxy_of(config))
+    proxy = proxy_container(stand, routing.proxy_of(config))
     wanted = {routes[service][0]: (name, routes[service][1]) for service, name in targets.items()}
     deadline = time.monotonic() + PROXY_SECONDS
     while not _points(stand, proxy, wanted):
@@ -260,7 +294,7 @@ def _addresses(stand: Stand, names: Iterable[str]) -> dict[str, set[str]]:
     }
 
 
-def _proxy_container(stand: Stand, service: str) -> str:
+def proxy_container(stand: Stand, service: str) -> str:
     found = next((each.name for each in containers(stand) if each.service == service), None)
     if found is None:
         raise StageFailed("The stack's proxy is not there.", hint="Bring the stack down and up again.")
@@ -269,7 +303,7 @@ def _proxy_container(stand: Stand, service: str) -> str:
 
 def remove_old(stand: Stand, config: Mapping[str, Any], routes: Mapping[str, tuple[int, int]]) -> None:
     """Let containers finish that are no target any more, and remove them."""
-    kept = {each.name for each in _newest(stand, config, routes)}
+    kept = {each.name for each in newest(stand, config, routes)}
     old = [each.name for each in routed(stand, config, routes) if each.name not in kept]
     if not old:
         return

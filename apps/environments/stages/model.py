@@ -10,7 +10,7 @@ from apps.common.errors import FlowControlError
 from apps.environments.models import Environment
 
 if TYPE_CHECKING:
-    from apps.environments.stages.stand import Stand
+    pass
 
 
 class Change(Protocol):
@@ -58,5 +58,5 @@ class Stage:
 
     name: str
     title: str
-    perform: Callable[[Stand], Outcome]
+    perform: Callable[[Any], Outcome]  # of the stand that the kind of change has
     again: bool = False  # by each attempt, also where it had ended: the files that it follows may be others by now

@@ -48,9 +48,29 @@ def settings_file(environment: Environment) -> Path | None:
     return own if own.exists() else Path(settings.BASE_DIR) / ".env.staging"
 
 
-def proxy_file(environment: Environment) -> Path:
-    """What adds a proxy to another's stack, where services of it take traffic; written when its file is read."""
-    return Path(settings.DATA) / "run" / "stacks" / f"{environment.slug}.proxy.json"
+def added_file(environment: Environment) -> Path:
+    """What is added to the stack's description: marks, and a proxy where services take traffic. Written when its file is
+    read."""
+    return Path(settings.DATA) / "run" / "stacks" / f"{environment.slug}.added.json"
+
+
+# Whose word counts before the environment's own file: a higher room has releases. It answers the files and the folder in
+# which relative paths start, or None.
+Describer = Callable[[Environment], tuple[tuple[Path, ...], Path | None] | None]
+_describers: dict[str, Describer] = {}
+
+
+def describe_by(name: str, describer: Describer) -> None:
+    """Ask `describer` which files describe a stack. Registering the same name again replaces it."""
+    _describers[name] = describer
+
+
+def files_of(environment: Environment) -> tuple[tuple[Path, ...], Path | None]:
+    """The files that describe the stack now, and where relative paths start (None: beside the first of them)."""
+    for describer in _describers.values():
+        if found := describer(environment):
+            return found
+    return (compose_file(environment),), None
 
 
 def from_terminal(environment: Environment) -> dict[str, str]:

@@ -24,7 +24,8 @@ class Stand:
         self.job, self.environment, self.by = job, job.environment, job.requested_by
         self.folder: Path = settings.BASE_DIR  # of the project: relative paths of compose files start there
         self.lease = lease
-        self.files = (stack.compose_file(job.environment),)  # that describe the stack
+        # The files that describe the stack, and the folder in which their relative paths start (None: the first one's).
+        self.files, self.files_folder = self.describe()
         self.tell: Tell = lambda fraction, message: None  # set anew for each stage
         self.masked = stack.masker(job.environment)
         self.switches: Mapping[str, str] = stack.settings_of(job)
@@ -34,6 +35,15 @@ class Stand:
             **stack.secret_variables(job.environment),
             **stack.engine_variables(job.environment),
         }
+
+    @property
+    def added(self) -> tuple[Path, ...]:
+        """What is added to the files, where it is there."""
+        found = stack.added_file(self.environment)
+        return (found,) if found.exists() else ()
+
+    def describe(self) -> tuple[tuple[Path, ...], Path | None]:
+        return stack.files_of(self.environment)
 
     @property
     def variables(self) -> dict[str, str]:

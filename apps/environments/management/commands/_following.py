@@ -1,4 +1,4 @@
-"""A stack job at the terminal: each stage with its progress, Ctrl-C cancels it, the cause where one fails."""
+"""A job of stages at the terminal: each stage with its progress, Ctrl-C cancels it, the cause where one fails."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.text import Text
 
 from apps.common.errors import FlowControlError
-from apps.environments import actions
-from apps.environments.models import StackJob, StageResult
+from apps.environments.models import StackJob, StageRow
 from apps.environments.stages import own, stack
 from apps.jobs.states import State
 from apps.jobs.waiting import LOOK_SECONDS, wait
 
-Status = StageResult.Status
+Status = StageRow.Status
 SIGNS = {Status.SUCCEEDED: ("✓", "green"), Status.FAILED: ("✗", "bold red"), Status.SKIPPED: ("-", "dim")}
 PLAIN_SIGNS = {Status.SUCCEEDED: "ok", Status.FAILED: "FAILED", Status.SKIPPED: "skipped"}
 
@@ -37,11 +36,14 @@ def complain(error: FlowControlError) -> None:
         shown.print(Text(f"  {error.hint}"))
 
 
-def follow(job: StackJob, *, by: Any, work: Callable[[int], Any], quiet: bool) -> StackJob:
-    """Wait for the job's end, doing it here where no worker with Docker is alive, and tell of it. Ctrl-C cancels it."""
-    teller = _Quiet() if quiet else _Teller(job)
+def follow[Job: Any](
+    job: Job, *, title: str, cancel: Callable[[], Any], work: Callable[[int], Any], quiet: bool
+) -> Job:
+    """Wait for the end of a job that is made of stages, doing it here where no worker with Docker is alive, and tell of it.
+    Ctrl-C cancels it."""
+    teller = _Quiet() if quiet else _Teller(title, job)
     with _interrupts() as interrupted, teller:
-        threading.Thread(target=_cancel_when, args=(interrupted, job, by), daemon=True).start()
+        threading.Thread(target=_cancel_when, args=(interrupted, cancel), daemon=True).start()
 
         def do(pk: int) -> None:
             """In a thread of its own, so that this one can tell how far it is."""
@@ -81,11 +83,11 @@ def _interrupts() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def _cancel_when(interrupted: threading.Event, job: StackJob, by: Any) -> None:
+def _cancel_when(interrupted: threading.Event, cancel: Callable[[], Any]) -> None:
     interrupted.wait()
     console().print("cancelling …")
     try:
-        actions.cancel(by=by, job=StackJob.objects.select_related("environment").get(pk=job.pk))
+        cancel()
     finally:
         connection.close()
 
@@ -114,17 +116,17 @@ class _Quiet:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def tell(self, job: StackJob) -> None:
+    def tell(self, job: Any) -> None:
         return None
 
-    def end(self, job: StackJob) -> None:
+    def end(self, job: Any) -> None:
         return None
 
 
 class _Teller(_Quiet):
     """A line for each stage: with a bar while it runs on a terminal, once it has ended on a pipe."""
 
-    def __init__(self, job: StackJob) -> None:
+    def __init__(self, title: str, job: Any) -> None:
         self._console = console()
         self._ended: set[int] = set()
         self._bars: dict[int, Any] = {}
@@ -138,9 +140,7 @@ class _Teller(_Quiet):
             transient=True,
             disable=not self._console.is_terminal,
         )
-        self._console.print(
-            Text(f"{job.environment.slug} {job.action}", style="bold").append(f"  job {job.pk}", style="dim")
-        )
+        self._console.print(Text(title, style="bold").append(f"  job {job.pk}", style="dim"))
 
     def __enter__(self) -> _Teller:
         self._progress.start()
@@ -149,7 +149,7 @@ class _Teller(_Quiet):
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def tell(self, job: StackJob) -> None:
+    def tell(self, job: Any) -> None:
         for row in job.stages.all():
             if row.pk in self._ended or row.status == Status.QUEUED:
                 continue
@@ -160,16 +160,16 @@ class _Teller(_Quiet):
                 self._end_bar(row)
                 self._stage(row)
 
-    def _bar(self, row: StageResult) -> None:
+    def _bar(self, row: StageRow) -> None:
         if row.pk not in self._bars:
             self._bars[row.pk] = self._progress.add_task("", total=1.0, title=row.title, message=row.message)
         self._progress.update(self._bars[row.pk], completed=row.progress, message=_line(row.message))
 
-    def _end_bar(self, row: StageResult) -> None:
+    def _end_bar(self, row: StageRow) -> None:
         if row.pk in self._bars:
             self._progress.remove_task(self._bars.pop(row.pk))
 
-    def _stage(self, row: StageResult) -> None:
+    def _stage(self, row: StageRow) -> None:
         sign, style = SIGNS[Status(row.status)]
         if not self._speaks_unicode():
             sign = PLAIN_SIGNS[Status(row.status)]
@@ -186,7 +186,7 @@ class _Teller(_Quiet):
     def _speaks_unicode(self) -> bool:
         return self._console.encoding.lower().startswith("utf")
 
-    def end(self, job: StackJob) -> None:
+    def end(self, job: Any) -> None:
         self.tell(job)
         style = "bold green" if job.state == State.SUCCEEDED else "bold red"
         self._console.print(Text(f"{job.state}: ", style=style).append(job.message, style="not bold default"))

@@ -172,7 +172,13 @@ def _change(options: dict[str, Any], action: str) -> int:
         if busy.job.action != action:
             raise
         job = busy.job  # one that was begun before, here or elsewhere: go on with it
-    job = following.follow(job, by=by, work=executor.execute, quiet=options["json"])
+    job = following.follow(
+        job,
+        title=f"{environment.slug} {action}",
+        cancel=lambda: actions.cancel(by=by, job=StackJob.objects.select_related("environment").get(pk=job.pk)),
+        work=executor.execute,
+        quiet=options["json"],
+    )
     if options["json"]:
         _print_json(showing.document(job))
     elif job.state == State.SUCCEEDED and action == StackJob.Action.UP:

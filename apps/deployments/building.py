@@ -1,0 +1,130 @@
+"""Making a release of an environment's stack as its files say it now: images are built or fetched, everything is pinned."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from apps.audit.actors import Actor
+from apps.deployments import releases
+from apps.deployments.models import Build
+from apps.environments.containers import commands, routing
+from apps.environments.stages import containers, stack
+from apps.environments.stages.containers import docker
+from apps.environments.stages.model import Outcome, Stage, StageFailed
+from apps.environments.stages.platform import check_platform
+from apps.environments.stages.stand import Stand
+from apps.flows.models import Flow
+
+_VARIABLE = re.compile(r"\$(?:\$|\{?([A-Za-z_][A-Za-z0-9_]*))")
+# Of a service: what says how its image is made, or fetched, not what it is.
+_NOT_KEPT = ("build", "pull_policy")
+
+
+class BuildStand(Stand):
+    """The stack as its own files describe it, also where a release serves."""
+
+    job: Build
+    # What is added for a deployment is no part of a release, and may be another's just now.
+    added: tuple[Path, ...] = ()
+
+    def describe(self) -> tuple[tuple[Path, ...], Path | None]:
+        return (stack.compose_file(self.environment),), None
+
+
+def read_file(stand: BuildStand) -> Outcome:
+    """The file is whole, with this environment's variables."""
+    config = containers.configuration(stand)
+    try:
+        routing.routes_of(config)
+    except routing.RouteInvalid as error:
+        raise StageFailed(error.message, hint=error.hint) from error
+    services = sorted(config["services"])
+    return Outcome(f"{len(services)} service{'s'[: len(services) != 1]}: {', '.join(services)}.")
+
+
+def pin(stand: BuildStand) -> Outcome:
+    """Every image is named by its content, and the release is kept. The same content is the release there is."""
+    config = containers.configuration(stand)
+    description = portable(
+        json.loads(docker(stand, containers.compose(stand).description())), stand.environment.project_name
+    )
+    description["services"] = {
+        name: each for name, each in description["services"].items() if name in config["services"]
+    }
+    services = [_pinned(stand, name, config["services"][name]) for name in sorted(description["services"])]
+    for each in services:
+        description["services"][each["name"]]["image"] = each["digest"] or each["id"]
+    manifest = releases.manifest_of(description, services, _flows(), sorted(variables_in(description)))
+    release, is_new = releases.keep(
+        by=Actor(stand.job.requested_by),
+        origin=stand.environment,
+        manifest=manifest,
+        description=description,
+        revision=stack.revision().get("FLOWCONTROL_REVISION", "") if stand.environment.runs_ourselves else "",
+        note=stand.job.note,
+    )
+    stand.lease.write(release=release)
+    if not is_new:
+        return Outcome(f"Nothing differs from {release}, made {release.created_at:%Y-%m-%d %H:%M} UTC.")
+    return Outcome(f"{release} of {len(services)} images and {len(manifest['flows'])} flows.")
+
+
+def portable(description: dict[str, Any], project: str) -> dict[str, Any]:
+    """What compose says of the files, without what belongs to one environment alone: the project's name, and the names that
+    compose makes from it."""
+    found = {key: each for key, each in description.items() if key != "name"}
+    for kind in ("networks", "volumes", "secrets", "configs"):
+        for key, each in (found.get(kind) or {}).items():
+            if each and each.get("name") == f"{project}_{key}" and not each.get("external"):
+                found[kind][key] = {name: value for name, value in each.items() if name != "name"}
+    found["services"] = {
+        name: {key: value for key, value in service.items() if key not in _NOT_KEPT}
+        for name, service in found["services"].items()
+    }
+    return found
+
+
+def variables_in(description: Mapping[str, Any]) -> set[str]:
+    """The names of the variables that a description reads."""
+    return {name for name in _VARIABLE.findall(json.dumps(description)) if name}
+
+
+def _pinned(stand: Stand, name: str, service: Mapping[str, Any]) -> dict[str, str]:
+    image = service.get("image") or f"{stand.environment.project_name}-{name}"
+    found = _inspected(stand, image)
+    if found is None:
+        docker(stand, commands.pull(image), timeout=containers.BUILD_SECONDS)
+        found = _inspected(stand, image)
+    if found is None:
+        raise StageFailed(f"The image of {name}, {image}, is not there.", hint="See that its name is right.")
+    digest = "" if "build" in service else next(iter(found.get("RepoDigests") or ()), "")
+    return {"name": name, "image": image, "id": found["Id"], "digest": digest}
+
+
+def _inspected(stand: Stand, image: str) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(stand.run(commands.inspect_image(image), timeout=30.0, quiet=True))[0])
+    except StageFailed as failure:
+        if any("no such image" in line.lower() for line in failure.tail):
+            return None
+        raise
+
+
+def _flows() -> list[dict[str, Any]]:
+    """The current version of each flow."""
+    rows = Flow.objects.filter(archived_at=None, current__isnull=False).select_related("current").order_by("name")
+    return [
+        {"name": row.name, "version": row.current.number, "sha256": row.current.sha256} for row in rows if row.current
+    ]
+
+
+PLATFORM = Stage("platform", "Platform check", check_platform)
+CONFIG = Stage("config", "Read compose file", read_file, again=True)
+BUILD = Stage("build", "Build images", containers.build_images, again=True)
+PIN = Stage("pin", "Pin and record", pin)
+STAGES = (PLATFORM, CONFIG, BUILD, PIN)
+BY_NAME = {each.name: each for each in STAGES}

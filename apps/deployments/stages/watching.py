@@ -1,0 +1,95 @@
+"""The watch window: a release that serves is watched for a while, and taken back when it turns out bad."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from apps.common import clock
+from apps.deployments.stages import moving
+from apps.deployments.stages.stand import DeploymentStand
+from apps.environments.containers import proxy as haproxy
+from apps.environments.containers.proxy import Counted
+from apps.environments.stages.containers import last_lines
+from apps.environments.stages.model import Outcome, Stage, StageFailed
+
+LOOK_SECONDS = 1.0
+# A stray error takes nothing back: it has to be this many, and this share of the answers since the switch.
+LEAST_ERRORS = 5
+WORST_SHARE = 0.05
+HINT = "Mend it, make another release, and deploy that."
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was seen of a release since the switch."""
+
+    seconds: float
+    requests: int
+    errors: int
+
+    @property
+    def is_bad(self) -> bool:
+        return self.errors >= LEAST_ERRORS and self.errors > WORST_SHARE * max(1, self.requests)
+
+    def __str__(self) -> str:
+        return f"{self.requests} answers, {self.errors} of them errors, in {self.seconds:.0f} s"
+
+
+def count(stand: DeploymentStand) -> dict[str, int]:
+    """Answers and errors of all routes, as the proxy counts them since it started."""
+    if not stand.routes:
+        return {"requests": 0, "errors": 0}
+    said = stand.run(haproxy.ask_command(moving.proxy(stand)), timeout=30.0, stdin=haproxy.COUNT, quiet=True)
+    counted = haproxy.counts(said)
+    ours = [counted.get(outer, Counted(0, 0)) for outer, _ in stand.routes.values()]
+    return {"requests": sum(each.requests for each in ours), "errors": sum(each.errors for each in ours)}
+
+
+def figures(seconds: float, base: Mapping[str, int], now: Mapping[str, int]) -> Figures:
+    """The difference. A proxy that was started anew counts from nothing."""
+    if now["requests"] < base["requests"]:
+        base = {"requests": 0, "errors": 0}
+    return Figures(seconds, now["requests"] - base["requests"], now["errors"] - base["errors"])
+
+
+def watch(stand: DeploymentStand) -> Outcome:
+    """Watch until the environment's window has passed since the switch. Raises StageFailed when the release is bad: its
+    share of errors, a container that is not well. An attempt that goes on watches what is left of the window."""
+    job = stand.deployment
+    window, base = float(job.environment.watch_seconds), job.watched.get("base") or count(stand)
+    began = {each.name: each.restarts for each in stand.there()}
+    while True:
+        seconds = (clock.now() - job.switched_at).total_seconds() if job.switched_at else window
+        seen = figures(max(0.0, seconds), base, count(stand))
+        stand.lease.write(watched={"base": dict(base), **asdict(seen)})
+        if seen.is_bad:
+            raise StageFailed(f"The new release answers with errors: {seen}.", hint=HINT, tail=_tail(stand))
+        check_containers(stand, began)
+        if seconds >= window or seconds < 0:
+            return Outcome(f"{seen}; every service is well.")
+        stand.progress(min(1.0, seconds / window), f"{seen}")
+        stand.wait(min(LOOK_SECONDS, max(0.1, window - seconds)))
+
+
+def check_containers(stand: DeploymentStand, began: Mapping[str, int]) -> None:
+    """Raise StageFailed for a container of the release that is not well, or was started again since."""
+    for each in stand.there():
+        if not each.is_current:
+            continue
+        if each.state in ("exited", "dead") and each.exit_code:
+            how = f"has ended with status {each.exit_code}"
+        elif each.health == "unhealthy":
+            how = "is unhealthy"
+        elif each.state == "restarting" or (each.name in began and each.restarts > began[each.name]):
+            how = "ended and was started again"
+        else:
+            continue
+        raise StageFailed(f"{each.service} {how}.", hint=HINT, tail=last_lines(stand, each.name))
+
+
+def _tail(stand: DeploymentStand) -> list[str]:
+    return [line for name in moving.targets(stand).values() for line in last_lines(stand, name)]
+
+
+WATCH = Stage("watch", "Watch it serve", watch)
