@@ -41,7 +41,8 @@ verify-staging:  ## run the layered tests of staging, in the controller of the s
 	@docker compose --project-name $(STAGING_PROJECT) exec -T controller python manage.py testrun start staging --as $(BY) $(ARGS)
 
 kills: setup  ## the long form of the kill tests: 20 deaths of each part (KILLS=… for more)
-	@KILLS=$${KILLS:-20} $(PYTHON) -m pytest tests/stack/test_kills.py tests/bridge/test_kills.py -s $(ARGS)
+	@KILLS=$${KILLS:-20} $(PYTHON) -m pytest tests/stack/test_kills.py tests/bridge/test_kills.py \
+		tests/environments/test_stack_kills.py tests/deployments/test_deploy_kills.py -s $(ARGS)
 
 bench: setup  ## the figures of speed, as ratios against named peers; 1 when one is above its limit
 	@bad=0; for each in "flow --assert" "compile data/bench/tpch-sf1-parquet" runs "bridge --assert" "cases --assert" \

@@ -8,6 +8,9 @@ from typing import Any
 from apps.deployments.models import Build, BuildStage, Deployment, DeploymentStage
 from apps.environments import record
 from apps.environments.stages.model import Stage
+from apps.flows.checked import HOME
+from apps.jobs.states import State
+from apps.runs.actions import promote
 
 
 def open_stages(job: Build | Deployment, stages: Iterable[Stage]) -> None:
@@ -18,4 +21,10 @@ def open_stages(job: Build | Deployment, stages: Iterable[Stage]) -> None:
     )
 
 
-close = record.close
+def close(job: Build | Deployment) -> None:
+    """Make the rows say how the job ended, in the transaction that ends it. With a release that comes to serve, its versions
+    of flows come to run; where flows are written the current ones do."""
+    record.close(job)
+    if isinstance(job, Deployment) and job.state == State.SUCCEEDED and job.environment.slug != HOME:
+        versions = {each["name"]: each["sha256"] for each in job.release.manifest["flows"]}
+        promote(job.environment, job.release.name, versions)

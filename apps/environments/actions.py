@@ -20,6 +20,7 @@ from apps.environments.stages import registry
 from apps.jobs import actions as jobs
 
 NAMES = {"dev": "Development", "staging": "Staging", "production": "Production"}
+LONGEST_WATCH_SECONDS = 24 * 3600
 # No password, and nothing that ssh would take for an option: it gets user and host as arguments.
 _HOST = r"(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
 ENGINE = rf"ssh://(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?{_HOST}(?:/[\w./-]*)?|tcp://{_HOST}/?|unix:///[\w./@+-]+"
@@ -151,6 +152,25 @@ def _position(after: Environment | None) -> int:
         return int(after.position) + 1
     last = Environment.objects.aggregate(last=Max("position"))["last"]
     return 0 if last is None else int(last) + 1
+
+
+def change_environment(
+    *, by: Any, environment: Environment, watch_seconds: int | None = None, needs_approval: bool | None = None
+) -> Environment:
+    """Say how releases come into an environment; None leaves a setting as it is. Raises Denied, EnvironmentInvalid."""
+    policy.check(by, "environments.manage")
+    if watch_seconds is not None and not 0 <= watch_seconds <= LONGEST_WATCH_SECONDS:
+        raise EnvironmentInvalid(
+            f"A release cannot be watched for {watch_seconds} s.", hint=f"Write 0 to {LONGEST_WATCH_SECONDS} seconds."
+        )
+    asked = {"watch_seconds": watch_seconds, "needs_approval": needs_approval}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    with transaction.atomic():
+        Environment.objects.filter(pk=environment.pk).update(**changes)
+        target = f"environment:{environment.slug}"
+        record("environment.change", by=by, target=target, environment=environment.slug, detail=changes)
+    environment.refresh_from_db()
+    return environment
 
 
 def ensure_environment(*, by: Any, slug: str) -> Environment:

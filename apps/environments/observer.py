@@ -14,12 +14,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import docker
 import docker.errors
 from django.db import transaction
+from django.db.models import Q
 
 from apps.common import clock
 from apps.environments import standing
@@ -30,6 +31,7 @@ from apps.environments.models import Environment, Service
 ANSWER_SECONDS = 5.0  # the longest that one answer of an engine is waited for
 SHORTEST_SECONDS = 1.0  # between two looks of which the difference is taken
 LOOK_SECONDS = 1.0  # between two looks at what is due
+LONGEST_GAP_SECONDS = 60.0  # between two looks that follow each other
 NEVER = "0001-01-01"  # how an engine writes "not yet"
 
 logger = logging.getLogger(__name__)
@@ -125,7 +127,7 @@ WRITTEN = (
 
 
 def record(environment: Environment, seen: Sequence[Seen]) -> list[Service]:
-    """Make the environment's rows say what was seen; rows of containers that are gone are removed. Four queries."""
+    """Make the environment's rows say what was seen; rows of containers that are gone are removed. Five queries."""
     now = clock.now()
     with transaction.atomic():
         cores = dict(environment.services.values_list("container_id", "cpu"))
@@ -134,8 +136,26 @@ def record(environment: Environment, seen: Sequence[Seen]) -> list[Service]:
             rows, update_conflicts=True, unique_fields=["environment", "container"], update_fields=WRITTEN
         )
         environment.services.exclude(container__in=[row.container for row in rows]).delete()
+        _keep_well_since(environment, rows, now)
         Environment.objects.filter(pk=environment.pk).update(engine_seen_at=now, engine_error="")
     return rows
+
+
+def _keep_well_since(environment: Environment, rows: Sequence[Service], now: datetime) -> None:
+    """Since when every service was seen well, without a gap in looking: a look that is long ago says nothing of the time
+    since."""
+    with_gap = now - timedelta(seconds=LONGEST_GAP_SECONDS)
+    mine = Environment.objects.filter(pk=environment.pk)
+    if not rows or not all(is_well(row) for row in rows):
+        mine.exclude(well_since=None).update(well_since=None)
+    else:
+        unseen = Q(well_since=None) | Q(engine_seen_at=None) | Q(engine_seen_at__lt=with_gap) | ~Q(engine_error="")
+        mine.filter(unseen).update(well_since=now)
+
+
+def is_well(row: Service) -> bool:
+    """Running and healthy, or a one-off that has done its work."""
+    return (row.state == "running" and row.health in ("", "healthy")) or (row.state == "exited" and row.exit_code == 0)
 
 
 def _row(environment: Environment, seen: Seen, cores: float | None, now: datetime) -> Service:

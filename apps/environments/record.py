@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from apps.common import clock
-from apps.environments.models import StackJob, StageResult
+from apps.environments.models import StageRow
 
-Status = StageResult.Status
+Status = StageRow.Status
 
 
-def close(job: StackJob) -> None:
+def close(job: Any) -> None:
     """Make the rows say how the job ended. Called in the transaction that ends it, by a worker or the reconciler: what
     was running did not end, and what waited never will."""
     job.stages.filter(status=Status.RUNNING).update(

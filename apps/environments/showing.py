@@ -10,7 +10,8 @@ from apps.environments.models import Environment, StackJob
 
 
 def described(environment: Environment) -> dict[str, Any]:
-    """{"name", "title", "after", "project", "compose", "engine"}; `compose` is "" for Flow Control's own stack."""
+    """{"name", "title", "after", "project", "compose", "engine", "watch_seconds",
+    "needs_approval"}; `compose` is "" for Flow Control's own stack."""
     return {
         "name": environment.slug,
         "title": environment.name,
@@ -18,6 +19,8 @@ def described(environment: Environment) -> dict[str, Any]:
         "project": environment.project_name,
         "compose": environment.compose_file,
         "engine": environment.engine_url,
+        "watch_seconds": environment.watch_seconds,
+        "needs_approval": environment.needs_approval,
     }
 
 

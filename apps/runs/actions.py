@@ -16,10 +16,10 @@ from apps.common.errors import FlowControlError
 from apps.environments.models import Environment
 from apps.flows.models import Flow, FlowVersion
 from apps.jobs import actions as jobs
-from apps.runs.models import Run
+from apps.runs.models import Promotion, Run
 from apps.runs.values import ParamsInvalid, check_values
 
-__all__ = ["FlowArchived", "ParamsInvalid", "cancel_run", "rerun", "start_run"]
+__all__ = ["FlowArchived", "ParamsInvalid", "cancel_run", "promote", "rerun", "start_run"]
 
 
 class FlowArchived(FlowControlError):  # noqa: N818  it is what the person reads
@@ -84,6 +84,18 @@ def _start(
         )
         jobs.enqueue(run)
     return run
+
+
+def promote(environment: Environment, release: str, versions: Mapping[str, str]) -> None:
+    """Let an environment run these versions (name of the flow → SHA-256 of its text), and of other flows the current one.
+    Called in the transaction in which the release comes to serve. A version that is not there is left out."""
+    rows = FlowVersion.objects.filter(sha256__in=set(versions.values())).select_related("flow")
+    environment.promotions.all().delete()
+    Promotion.objects.bulk_create(
+        Promotion(environment=environment, flow=row.flow, version=row, release=release)
+        for row in rows
+        if versions.get(row.flow.name) == row.sha256
+    )
 
 
 def cancel_run(*, by: Any, run: Run) -> str:

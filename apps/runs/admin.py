@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from apps.jobs.admin import ReadOnlyAdmin
-from apps.runs.models import Output, Run, RunCheck, StepRun
+from apps.runs.models import Output, Promotion, Run, RunCheck, StepRun
 
 
 @admin.register(Run)
@@ -44,3 +44,11 @@ class OutputAdmin(ReadOnlyAdmin):
     list_display = ("id", "run", "name", "path", "rows", "bytes")
     ordering = ("-id",)
     search_fields = ("=run__id", "path")
+
+
+@admin.register(Promotion)
+class PromotionAdmin(ReadOnlyAdmin):
+    list_display = ("environment", "flow", "version", "release")
+    list_select_related = ("environment", "flow", "version__flow")
+    list_filter = ("environment",)
+    ordering = ("environment__position", "flow__name")

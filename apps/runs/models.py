@@ -110,3 +110,18 @@ class Output(models.Model):
 
     def __str__(self) -> str:
         return self.path
+
+
+class Promotion(models.Model):
+    """Which version of a flow an environment runs, where a release has brought one; elsewhere the current one runs."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="promotions")
+    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="promotions")
+    version = models.ForeignKey(FlowVersion, on_delete=models.PROTECT, related_name="promotions")
+    release = models.CharField(max_length=40)  # the name of the release that brought it
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["environment", "flow"], name="promotion_once")]
+
+    def __str__(self) -> str:
+        return f"{self.version} in {self.environment.slug}"

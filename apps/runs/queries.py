@@ -30,11 +30,11 @@ from django.utils import timezone
 
 from apps.common import clock
 from apps.environments.models import Environment
-from apps.flows.models import Flow
+from apps.flows.models import Flow, FlowVersion
 from apps.jobs.models import JobQuerySet
 from apps.jobs.moment import moment
 from apps.jobs.states import FINAL, LOST, State
-from apps.runs.models import Output, Run
+from apps.runs.models import Output, Promotion, Run
 
 DAY = timedelta(hours=24)
 # How long a run that succeeded took. Not as a filter on the state: the window of time is the better index.
@@ -46,6 +46,18 @@ _TOOK = Case(
 )
 
 # --- lists -------------------------------------------------------------------------------------------
+
+
+def version_in(flow: Flow, environment: Environment) -> FlowVersion | None:
+    """The version of a flow that an environment runs: the one that a release brought there, else the current one."""
+    promoted = Promotion.objects.filter(flow=flow, environment=environment).select_related("version__flow").first()
+    return promoted.version if promoted else flow.current
+
+
+def promoted(flow: Flow) -> list[Promotion]:
+    """Where another version than the current one runs."""
+    rows = Promotion.objects.filter(flow=flow).exclude(version=flow.current_id)
+    return list(rows.select_related("environment", "version").order_by("environment__position"))
 
 
 def with_names(runs: QuerySet[Run]) -> QuerySet[Run]:

@@ -112,7 +112,7 @@ def new_run(request: HttpRequest, name: str) -> HttpResponse:
         try:
             run = actions.start_run(
                 by=request.user,
-                version=version,
+                version=queries.version_in(flow, form.cleaned_data["environment"]) or version,
                 environment=form.cleaned_data["environment"],
                 params=form.values(),
             )
@@ -128,6 +128,7 @@ def new_run(request: HttpRequest, name: str) -> HttpResponse:
         "page_title": f"Run {name}",
         "flow": flow,
         "version": version,
+        "promoted": queries.promoted(flow),
         "form": form,
         "problem": problem,
         "can_run": bool(environments),

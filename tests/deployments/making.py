@@ -14,11 +14,11 @@ def environment(slug: str = "shop", **fields: Any) -> Environment:
     return Environment.objects.get_or_create(slug=slug, defaults=values)[0]
 
 
-def keep(word: str = "one", origin: Environment | None = None) -> tuple[Release, bool]:
+def keep(word: str = "one", origin: Environment | None = None, flows: Any = ()) -> tuple[Release, bool]:
     """A release of one service, `web`, that differs by a word."""
     description = {"services": {"web": {"image": "sha256:" + "0" * 64, "environment": {"WORD": word}}}}
     services = [{"name": "web", "image": "busybox:1", "id": "sha256:" + "0" * 64, "digest": ""}]
-    manifest = releases.manifest_of(description, services, [], [])
+    manifest = releases.manifest_of(description, services, flows, [])
     return releases.keep(by=SYSTEM, origin=origin or environment(), manifest=manifest, description=description)
 
 

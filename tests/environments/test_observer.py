@@ -5,10 +5,11 @@ import socket
 import threading
 import time
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from apps.common import clock
 from apps.environments import observer, standing
 from apps.environments.containers.found import EngineAway, Found, Limits, Port
 from apps.environments.models import Environment, Service
@@ -120,9 +121,30 @@ def test_an_engine_that_takes_a_question_and_says_nothing_is_left_after_a_while(
 def test_it_costs_as_many_queries_for_many_containers_as_for_one(django_assert_num_queries):
     shop = stacks.environment()
     for number in (1, 12):
-        with django_assert_num_queries(6):  # four, and the two of the transaction's savepoint
+        with django_assert_num_queries(7):  # five, and the two of the transaction's savepoint
             observer.record(shop, [Seen(container(f"s{each}"), 0.1, 1) for each in range(number)])
         assert Service.objects.filter(environment=shop).count() == number
+
+
+def test_it_is_known_since_when_all_is_well():
+    shop = stacks.environment(engine_seen_at=None)
+
+    def look(*there):
+        observer.record(shop, [Seen(each, None, None) for each in there])
+        shop.refresh_from_db()
+        return shop.well_since
+
+    assert look() is None, "nothing runs"
+    since = look(container(), container("job", state="exited", exit_code=0))
+    assert since is not None
+    assert look(container()) == since
+    assert look(container(health="unhealthy")) is None
+    assert look(container(), container("job", state="exited", exit_code=1)) is None
+    again = look(container())
+    assert again > since
+    long_ago = clock.now() - timedelta(seconds=observer.LONGEST_GAP_SECONDS + 1)
+    Environment.objects.update(engine_seen_at=long_ago, well_since=long_ago)
+    assert look(container()) > again, "nobody has looked for a while"
 
 
 def test_the_first_look_of_a_process_keeps_the_cpu_that_another_saw():

@@ -59,6 +59,13 @@ LOGS = """Print the last lines of the containers of an environment.
 Exit status: 0 well, 2 wrong use."""
 
 
+CHANGE = """Say how releases come into an environment.
+
+  manage.py environment change production --watch-seconds 300 --approval yes
+
+Exit status: 0 changed, 2 it cannot be."""
+
+
 ADOPT = """Keep the record of a change that was done from outside of this stack; it comes on standard input.
 
 `environment up` calls it in the stack that it has brought up, and names who asked for the change: whoever may start a
@@ -80,6 +87,10 @@ class Command(BaseCommand):
         add.add_argument("--certificates", default="", metavar="DIR", help="of an engine over tcp: ca, cert, key")
         add.add_argument("--project", default="", metavar="NAME", help="of compose; default: flow-control-NAME")
         add.add_argument("--after", default="", metavar="ENV", help="releases come from there")
+        change = _verb(verbs, "change", CHANGE)
+        change.add_argument("environment", metavar="ENV", help="the environment, such as production")
+        change.add_argument("--watch-seconds", type=int, metavar="N", help="how long a new release is watched")
+        change.add_argument("--approval", choices=("yes", "no"), help="whether a second person has to agree")
         _verb(verbs, "list", "List the environments.")
         _verb(verbs, "adopt", ADOPT)
         for name, text in (("up", UP), ("down", DOWN), ("status", STATUS), ("logs", LOGS)):
@@ -132,6 +143,21 @@ def add(options: dict[str, Any]) -> int:
     if options["json"]:
         _print_json({"version": 1, **showing.described(made)})
     following.console().print(f"made. Next: `manage.py environment up {made.slug}`", highlight=False)
+    return WELL
+
+
+def change(options: dict[str, Any]) -> int:
+    changed = actions.change_environment(
+        by=for_command(options["account"]),
+        environment=_environment(options["environment"]),
+        watch_seconds=options["watch_seconds"],
+        needs_approval=None if options["approval"] is None else options["approval"] == "yes",
+    )
+    if options["json"]:
+        _print_json({"version": 1, **showing.described(changed)})
+    agree = "a second person has to agree" if changed.needs_approval else "nobody else has to agree"
+    said = f"A release into {changed.slug} is watched for {changed.watch_seconds} s; {agree}."
+    following.console().print(said, highlight=False)
     return WELL
 
 
@@ -230,6 +256,7 @@ def adopt(options: dict[str, Any]) -> int:
 
 VERBS = {
     "add": add,
+    "change": change,
     "adopt": adopt,
     "list": show_list,
     "up": up,

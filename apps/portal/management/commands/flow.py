@@ -29,6 +29,7 @@ from apps.jobs.states import State
 from apps.runs.actions import FlowArchived, ParamsInvalid, cancel_run, start_run
 from apps.runs.document import document, error_of, refused
 from apps.runs.models import Run
+from apps.runs.queries import version_in
 from apps.runs.waiting import wait
 
 RUN = """Run a saved flow in an environment, by its workers.
@@ -102,8 +103,9 @@ def _print_json(found: dict[str, Any]) -> None:
 
 def run_flow(options: dict[str, Any]) -> int:
     by = for_command(options["account"])
-    version = _current(options["name"])
     environment = _environment(options["env"])
+    current = _current(options["name"])
+    version = version_in(current.flow, environment) or current
     run = start_run(by=by, version=version, environment=environment, params=_params(options["param"]))
     if options["wait"]:
         run = _wait(run, by, quiet=options["json"])
