@@ -46,7 +46,7 @@ kills: setup  ## the long form of the kill tests: 20 deaths of each part (KILLS=
 
 bench: setup  ## the figures of speed, as ratios against named peers; 1 when one is above its limit
 	@bad=0; for each in "flow --assert" "compile data/bench/tpch-sf1-parquet" runs "bridge --assert" "cases --assert" \
-		"testrun_page --assert"; do $(PYTHON) -m tests.bench.bench_$$each || bad=1; done; exit $$bad
+		"testrun_page --assert" "deploy --assert"; do $(PYTHON) -m tests.bench.bench_$$each || bad=1; done; exit $$bad
 
 lint: setup  ## check style, types, floors and that migrations are complete
 	@sh .make/lint.sh

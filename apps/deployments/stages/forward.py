@@ -105,7 +105,9 @@ def switch(stand: DeploymentStand) -> Outcome:
 
 def drain(stand: DeploymentStand) -> Outcome:
     """What served before has finished, and is kept, stopped."""
-    kept = moving.settle(stand, keep=True)
+    switched_at = stand.deployment.switched_at
+    since = max(0.0, (clock.now() - switched_at).total_seconds()) if switched_at else 0.0
+    kept = moving.settle(stand, keep=True, since=since)
     if not kept:
         return Outcome("Nothing is left over.")
     return Outcome(f"The {', '.join(kept)} of before is stopped, and kept for a rollback.")

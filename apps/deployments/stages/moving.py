@@ -124,21 +124,22 @@ def probe(stand: DeploymentStand, service: str, container: str) -> int:
 def switch(stand: DeploymentStand) -> list[str]:
     """Send traffic to the containers that are as described, then change the services that take none: stopped and started.
     Returns the names of those."""
-    config, routes = stand.config, stand.routes
+    config, routes, changed = stand.config, stand.routes, stand.changed()
     if routes:
         name = routing.proxy_of(config)
-        if name in stand.changed():
+        if name in changed:
             docker(stand, compose(stand).up_alone([name]), timeout=UP_SECONDS, quiet=False)
         deploy.point(stand, config, routes, targets(stand))
-    rest = sorted(stand.changed() - set(routes))
+    rest = sorted(changed - set(routes) - {routing.proxy_of(config)})
     if rest:
         stand.progress(0.6, f"changing {', '.join(rest)}")
         docker(stand, compose(stand).up_alone(rest), timeout=UP_SECONDS, quiet=False)
     return rest
 
 
-def settle(stand: DeploymentStand, *, keep: bool) -> list[str]:
-    """Let the containers that take traffic no more finish, and stop them. The newest of each service is kept for a
+def settle(stand: DeploymentStand, *, keep: bool, since: float = 0.0) -> list[str]:
+    """Let the containers that take traffic no more finish, and stop them; `since` are the seconds for which they have taken
+    none. The newest of each service is kept for a
     rollback (`keep`); the others are removed, as is what the files do not know any more. Returns what is kept."""
     config, routes = stand.config, stand.routes
     serving = set(targets(stand).values())
@@ -149,6 +150,8 @@ def settle(stand: DeploymentStand, *, keep: bool) -> list[str]:
         for each in everything
         if each.name not in serving and each.name != routing.kept_name(project, each.service)
     ]
+    if any(each.state == "running" for each in old):
+        stand.wait(max(0.0, deploy.DRAIN_SECONDS - since))
     for each in old:
         if each.state == "running":
             docker(stand, commands.stop(each.name, seconds=deploy.STOP_SECONDS), timeout=deploy.STOP_SECONDS + 30.0)

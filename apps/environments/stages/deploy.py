@@ -132,8 +132,9 @@ def with_kept(stand: Stand, config: Mapping[str, Any], routes: Iterable[str]) ->
     names = docker(stand, commands.containers_of(stand.environment.project_name)).split()
     if not names or not routes:
         return []
-    hashes = dict(line.split() for line in docker(stand, compose(stand).hashes()).splitlines() if line.strip())
-    images = {name: _image_id(stand, config["services"][name].get("image") or "") for name in routes}
+    hashes = _hashes(stand) if any(not _mark(config["services"][name]) for name in routes) else {}
+    ids = {image: _image_id(stand, image) for image in {config["services"][name].get("image") or "" for name in routes}}
+    images = {name: ids[config["services"][name].get("image") or ""] for name in routes}
     found = []
     for each in sorted(json.loads(docker(stand, commands.inspect(names))), key=lambda each: each["Created"]):
         labels, state = each["Config"]["Labels"], each["State"]
@@ -156,15 +157,26 @@ def with_kept(stand: Stand, config: Mapping[str, Any], routes: Iterable[str]) ->
     return found
 
 
+def _hashes(stand: Stand) -> dict[str, str]:
+    """What compose itself would write on the containers of each service."""
+    return dict(line.split() for line in docker(stand, compose(stand).hashes()).splitlines() if line.strip())
+
+
+def _mark(service: Mapping[str, Any]) -> str:
+    return str((service.get("labels") or {}).get(routing.MADE_FROM_LABEL, ""))
+
+
 def _is_described(labels: Mapping[str, str], service: Mapping[str, Any], compose_hash: str) -> bool:
     """Whether a container was made from the description as it is now: by our own mark where the files have it."""
-    if mark := (service.get("labels") or {}).get(routing.MADE_FROM_LABEL):
+    if mark := _mark(service):
         return labels.get(routing.MADE_FROM_LABEL) == mark
     return labels.get(HASH_LABEL) == compose_hash
 
 
 def _image_id(stand: Stand, image: str) -> str:
     """What the name stands for on the engine now; "" where it is not there yet."""
+    if image.startswith("sha256:"):
+        return image
     try:
         return (
             str(json.loads(stand.run(commands.inspect_image(image), timeout=30, quiet=True))[0]["Id"]) if image else ""
@@ -265,15 +277,16 @@ def point(
 def _points(stand: Stand, proxy: str, wanted: Mapping[int, tuple[str, int]]) -> bool:
     """Whether each port's traffic goes to the address of its container now; where not, the proxy is told to. A proxy that
     has just been started does not listen at once: no, then."""
-    addresses = _addresses(stand, (name for name, _ in wanted.values()))
+    addresses = _addresses(stand, proxy, {name for name, _ in wanted.values()})
     try:
         state = stand.run(haproxy.ask_command(proxy), timeout=30, stdin=haproxy.SHOW, quiet=True)
         now = haproxy.targets(state)
         orders = [haproxy.point(port, name) for port, (name, _) in wanted.items() if now[port].host != name]
+        # The address at once, too: by its name alone the proxy would ask for it a second later.
         orders += [
-            haproxy.aim(port, now[port].address, inner)
+            haproxy.aim(port, min(addresses[name]), inner)
             for port, (name, inner) in wanted.items()
-            if now[port].port != inner and now[port].address in addresses[name]
+            if addresses[name] and (now[port].address not in addresses[name] or now[port].port != inner)
         ]
         if orders:
             stand.run(haproxy.ask_command(proxy), timeout=30, stdin="".join(orders), quiet=True)
@@ -285,12 +298,13 @@ def _points(stand: Stand, proxy: str, wanted: Mapping[int, tuple[str, int]]) -> 
     return True
 
 
-def _addresses(stand: Stand, names: Iterable[str]) -> dict[str, set[str]]:
-    """The addresses of containers, on each of their networks."""
-    found = json.loads(docker(stand, commands.inspect(list(names))))
+def _addresses(stand: Stand, proxy: str, names: Iterable[str]) -> dict[str, set[str]]:
+    """The addresses of containers on the networks that the proxy is on, too."""
+    found = {each["Name"].lstrip("/"): each for each in json.loads(docker(stand, commands.inspect([proxy, *names])))}
+    networks = {name: each["NetworkSettings"]["Networks"] for name, each in found.items()}
     return {
-        each["Name"].lstrip("/"): {net["IPAddress"] for net in each["NetworkSettings"]["Networks"].values()}
-        for each in found
+        name: {net["IPAddress"] for key, net in mine.items() if key in networks[proxy] and net["IPAddress"]}
+        for name, mine in networks.items()
     }
 
 
