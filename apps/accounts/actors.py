@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.contrib.auth import authenticate
+from django.http import HttpRequest
 
 from apps.accounts.models import User
 from apps.audit.actors import Actor
@@ -40,6 +42,15 @@ def for_command(name: str | None) -> User | Actor:
         return user
     system_name = _system_name()
     return User.objects.filter(username=system_name, is_active=True).first() or CommandLine(f"cli:{system_name}", "cli")
+
+
+def by_password(name: str, password: str) -> User | None:
+    """The active account that this name and password belong to, else None. A command's guesses count like those of the
+    login page, as from this machine."""
+    request = HttpRequest()
+    request.META["REMOTE_ADDR"] = "127.0.0.1"
+    found = authenticate(request, username=name, password=password)
+    return found if isinstance(found, User) else None
 
 
 def _system_name() -> str:

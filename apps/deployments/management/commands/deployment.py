@@ -6,12 +6,11 @@ import getpass
 import sys
 from typing import Any
 
-from django.contrib.auth import authenticate
 from django.core.management.base import BaseCommand, CommandParser
 from rich.table import Table
 from rich.text import Text
 
-from apps.accounts.actors import for_command
+from apps.accounts.actors import by_password, for_command
 from apps.deployments import actions, executor, gate, plans, queries, showing
 from apps.deployments.management.commands import _speaking as speaking
 from apps.deployments.models import Deployment, Release
@@ -211,7 +210,7 @@ def status(options: dict[str, Any]) -> int:
 
 def approve(options: dict[str, Any]) -> int:
     word = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-    user = authenticate(username=options["user"], password=word)
+    user = by_password(options["user"], word)
     if user is None:
         raise actions.ApprovalRefused("That name and password belong to no account.", hint="See that both are right.")
     job = actions.approve(by=user, deployment=_deployment(options["deployment"]), note=options["note"])
