@@ -1,5 +1,8 @@
 """What a release is: the same content the same one, and never changed."""
 
+import json
+
+import jsonschema
 import pytest
 from django.db import Error, connection, transaction
 
@@ -8,6 +11,7 @@ from apps.audit.models import AuditEvent
 from apps.deployments import releases
 from apps.deployments.models import NeverChangedError, Release
 from tests.deployments import making
+from tests.stack.portal import ROOT
 
 pytestmark = pytest.mark.django_db
 
@@ -48,3 +52,12 @@ def test_the_digest_is_of_what_the_manifest_says_and_of_nothing_else():
         by=SYSTEM, origin=making.environment(), manifest=two, description={"services": {}}, note="y"
     )
     assert first == again
+
+
+def test_a_manifest_is_as_its_schema_says():
+    schema = json.loads((ROOT / "docs/reference/release.schema.json").read_text())
+    flows = [{"name": "shop", "version": 1, "sha256": "a" * 64}]
+    release, _ = making.keep(flows=flows)
+    jsonschema.validate(release.manifest, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**release.manifest, "more": 1}, schema)

@@ -34,8 +34,7 @@ def _take_back(stand: BackwardStand) -> Outcome:
     moving.prepare(stand)
     moving.switch(stand)
     moving.settle(stand, keep=False)
-    serves = f"{stand.release} serves again" if stand.release else "what was there before releases serves again"
-    return Outcome(f"{serves[0].upper()}{serves[1:]}.")
+    return Outcome(f"Release {stand.release} serves again." if stand.release else "What was there before serves again.")
 
 
 def _served_before(stand: BackwardStand) -> bool:
