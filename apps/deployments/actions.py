@@ -22,6 +22,8 @@ from apps.environments.models import Environment
 from apps.jobs import actions as jobs
 from apps.jobs.states import State
 
+MOST_ATTEMPTS = 100  # one that was begun is brought to its end, however often its worker dies
+
 
 class GateShut(FlowControlError):  # noqa: N818  it is what the person reads
     """The record does not say that this release may go there."""
@@ -157,6 +159,7 @@ def _begin(
             plan_digest=plan["digest"],
             settings=dict(settings or {}),
             requested_by=actor_of(by).name,
+            max_attempts=MOST_ATTEMPTS,
         )
         open_stages(job, deployment_stages(environment))
         record(

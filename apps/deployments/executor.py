@@ -113,7 +113,7 @@ class DeploymentAttempt(Attempt):
         row = self._revert_row()
         self.write(row, status=Status.RUNNING, started_at=row.started_at or clock.now(), finished_at=None, message="")
         try:
-            stand = BackwardStand(self.job, self.lease, self.job.previous)
+            stand = BackwardStand(self.job, self.lease, self.job.previous or self.job.release)
             stand.tell = self._teller(row)
             outcome = backward.take_back(stand)
         except StageFailed as failure:

@@ -9,6 +9,7 @@ from django.db import connection
 from apps.audit.actors import SYSTEM
 from apps.deployments import actions, queries, releases, standing
 from apps.deployments.models import DeploymentStage
+from apps.deployments.stages import moving
 from apps.environments import variables
 from apps.environments.actions import EnvironmentBusy, change_stack
 from apps.environments.stages import deploy
@@ -23,9 +24,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def shop(tmp_path, settings):
+def shop(tmp_path, settings, monkeypatch):
     needs_engine()
     settings.DATA = tmp_path / "data"
+    monkeypatch.setattr(moving, "PROBE_SECONDS", 3.0)
     made = deploying.make(tmp_path)
     made.prepare(free_port())
     yield made
@@ -35,6 +37,7 @@ def shop(tmp_path, settings):
 def test_the_first_and_the_next_go_in_without_a_failed_request(shop):
     shop.services["db"] = {**SLEEPER, "volumes": ["db:/data"]}
     shop.services["worker"] = dict(SLEEPER)
+    shop.services["web"]["restart"] = "always"
     shop.more["volumes"] = {"db": {}}
     first = shop.deploy(shop.say("one"))
     assert first.status == "succeeded", told(first)
@@ -49,8 +52,9 @@ def test_the_first_and_the_next_go_in_without_a_failed_request(shop):
     same = {name for name in before if before[name] == after.get(name)}
     assert same == {f"{shop.project}-{name}-1" for name in ("db", "worker", "flowcontrol-proxy")}
     assert queries.in_force(shop.environment) == two
-    kept = docker("inspect", "--format", "{{.State.Status}}", f"{shop.project}-web-kept").strip()
-    assert kept == "exited"
+    form = "{{.State.Status}} {{.HostConfig.RestartPolicy.Name}}"
+    assert docker("inspect", "--format", form, f"{shop.project}-web-kept").split() == ["exited", "no"]
+    assert docker("inspect", "--format", form, f"{shop.project}-web-2").split() == ["running", "always"]
 
 
 def test_the_same_content_is_the_same_release_and_changes_nothing(shop):
@@ -115,6 +119,19 @@ def test_one_that_turns_bad_in_the_window_is_taken_back_by_itself(shop):
     assert now[f"{shop.project}-worker-1"] != worker, "it was changed, and changed back"
     assert "WORD=one" in docker("inspect", "--format", "{{.Config.Env}}", f"{shop.project}-worker-1")
     assert one != bad
+
+
+def test_the_first_release_over_what_nobody_released_is_taken_back_to_that(shop):
+    job = shop.change()
+    assert job.state == "succeeded"
+    old = shop.containers()[f"{shop.project}-web-1"]
+    wrong = "while true; do printf 'HTTP/1.0 500 Wrong\\r\\n\\r\\n' | nc -l -p 8000; done"
+    bad = shop.say("two", command=["sh", "-c", wrong], healthcheck={"disable": True})
+    with Load(shop.port) as load:
+        job = shop.deploy(bad)
+    assert (job.status, load.failures, set(load.answers)) == ("failed", [], {"one"}), told(job)
+    assert "What served before serves again." in job.message
+    assert [shop.containers()[name] for name in shop.containers() if "-web-" in name] == [old]
 
 
 def test_one_that_never_gets_healthy_leaves_the_old_one(shop, monkeypatch):

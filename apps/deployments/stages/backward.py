@@ -6,6 +6,7 @@ import time
 
 from apps.deployments.stages import moving
 from apps.deployments.stages.stand import BackwardStand
+from apps.environments.containers import routing
 from apps.environments.stages import deploy
 from apps.environments.stages.model import Outcome, Stage, StageFailed
 
@@ -28,18 +29,33 @@ def take_back(stand: BackwardStand) -> Outcome:
 
 
 def _take_back(stand: BackwardStand) -> Outcome:
-    if stand.release is None and not _served_before(stand):
-        deploy.remove(stand, [each.name for each in stand.there() if each.service in stand.routes])
-        return Outcome("Nothing served before it, so nothing serves now.")
+    if stand.deployment.previous is None:
+        return _take_back_the_first(stand)
     moving.prepare(stand)
     moving.switch(stand)
     moving.settle(stand, keep=False)
-    return Outcome(f"Release {stand.release} serves again." if stand.release else "What was there before serves again.")
+    return Outcome(f"Release {stand.release} serves again.")
 
 
-def _served_before(stand: BackwardStand) -> bool:
-    """Whether containers are there that the new release did not bring."""
-    return any(each.is_current for each in stand.there())
+def _take_back_the_first(stand: BackwardStand) -> Outcome:
+    """Before the first release nobody wrote down what served: the containers that this deployment did not make, if there
+    are any, take the traffic again. What takes none was changed in place, and stays so."""
+    mine, routes = str(stand.deployment.pk), stand.routes
+    everything = deploy.with_kept(stand, stand.config, routes)
+    before = {each.service: each for each in everything if each.deployment != mine}
+    targets = {}
+    for service, each in before.items():
+        is_kept = each.name == routing.kept_name(stand.environment.project_name, service)
+        targets[service] = moving.revive(stand, service) if is_kept else each.name
+    if targets:
+        deploy.point(stand, stand.config, {name: routes[name] for name in targets}, targets)
+        stand.wait(deploy.DRAIN_SECONDS)
+    deploy.remove(stand, [each.name for each in everything if each.deployment == mine])
+    if not targets:
+        return Outcome("Nothing served before it, so nothing serves now.")
+    stays = sorted({each.service for each in stand.there() if each.deployment == mine})
+    rest = f" {', '.join(stays)} stayed as the release made it." if stays else ""
+    return Outcome(f"What served before serves again.{rest}")
 
 
 TAKE_BACK = Stage("revert", "Take it back", take_back)

@@ -69,14 +69,19 @@ def _start_one(stand: DeploymentStand, service: str) -> None:
     mine = deploy.routed(stand, stand.config, [service])
     if kept and kept[0].is_current and not any(each.is_current for each in mine):
         stand.progress(0.5, f"starting the {service} that was kept")
-        docker(stand, commands.rename(name, _free_name(stand, service)), timeout=30.0)
-        docker(stand, commands.start([_current(stand, service)]), timeout=UP_SECONDS)
+        revive(stand, service)
         return
     deploy.start_beside(stand, mine, service)
 
 
-def _current(stand: DeploymentStand, service: str) -> str:
-    return next(each.name for each in deploy.routed(stand, stand.config, [service]) if each.is_current)
+def revive(stand: DeploymentStand, service: str) -> str:
+    """Start the container of a service that was kept, under a name like the others'. Returns that."""
+    name = _free_name(stand, service)
+    docker(stand, commands.rename(routing.kept_name(stand.environment.project_name, service), name), timeout=30.0)
+    policy = str(stand.config["services"][service].get("restart") or "no")
+    docker(stand, commands.restart_policy(name, policy), timeout=30.0)
+    docker(stand, commands.start([name]), timeout=UP_SECONDS)
+    return name
 
 
 def _free_name(stand: DeploymentStand, service: str) -> str:
@@ -160,6 +165,8 @@ def settle(stand: DeploymentStand, *, keep: bool, since: float = 0.0) -> list[st
     gone |= {routing.kept_name(project, service) for service in (heirs if keep else routes)}
     deploy.remove(stand, gone)
     for service, name in heirs.items():
+        # With its own policy the engine would start it again after a restart of its own.
+        docker(stand, commands.restart_policy(name, "no"))
         docker(stand, commands.rename(name, routing.kept_name(project, service)))
     deploy.remove_unknown(stand)
     return sorted(heirs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -57,16 +58,19 @@ def watch(stand: DeploymentStand) -> Outcome:
     """Watch until the environment's window has passed since the switch. Raises StageFailed when the release is bad: its
     share of errors, a container that is not well. An attempt that goes on watches what is left of the window."""
     job = stand.deployment
+    # From here on by a clock that nobody sets.
+    passed = (clock.now() - job.switched_at).total_seconds() if job.switched_at else 0.0
+    began_at = time.monotonic() - max(0.0, passed)
     window, base = float(job.environment.watch_seconds), job.watched.get("base") or count(stand)
     began = {each.name: each.restarts for each in stand.there()}
     while True:
-        seconds = (clock.now() - job.switched_at).total_seconds() if job.switched_at else window
-        seen = figures(max(0.0, seconds), base, count(stand))
+        seconds = time.monotonic() - began_at
+        seen = figures(seconds, base, count(stand))
         stand.lease.write(watched={"base": dict(base), **asdict(seen)})
         if seen.is_bad:
             raise StageFailed(f"The new release answers with errors: {seen}.", hint=HINT, tail=_tail(stand))
         check_containers(stand, began)
-        if seconds >= window or seconds < 0:
+        if seconds >= window:
             return Outcome(f"{seen}; every service is well.")
         stand.progress(min(1.0, seconds / window), f"{seen}")
         stand.wait(min(LOOK_SECONDS, max(0.1, window - seconds)))

@@ -139,6 +139,11 @@ def start(names: Sequence[str]) -> Command:
     return ("docker", "start", *names)
 
 
+def restart_policy(name: str, policy: str) -> Command:
+    """Say when the engine starts a container by itself: no, always, unless-stopped, on-failure[:times]."""
+    return ("docker", "update", "--restart", policy, name)
+
+
 def stop(name: str, *, seconds: int) -> Command:
     return ("docker", "stop", "--time", str(seconds), name)
 

@@ -51,6 +51,7 @@ class Routed:
     health: str
     exit_code: int
     restarts: int = 0  # by the engine's restart policy
+    deployment: str = ""  # the number of the deployment that made it; "" for none
 
     @property
     def is_well(self) -> bool:
@@ -152,6 +153,7 @@ def with_kept(stand: Stand, config: Mapping[str, Any], routes: Iterable[str]) ->
                     health=health,
                     exit_code=state["ExitCode"],
                     restarts=each.get("RestartCount", 0),
+                    deployment=labels.get(routing.DEPLOYMENT_LABEL, ""),
                 )
             )
     return found
