@@ -22,7 +22,9 @@ from apps.testruns.cases.runner import run_layer
 from tests.testruns.making import place, write
 
 SUITE = Path("/usr/libexec/installed-tests/libostree")
-CHOSEN = (  # quick, and the same each time: those that sign or serve now and then are not, on a busy machine
+# Quick, and the same each time. On a busy machine those that sign or serve are not, nor are those that ask for a feature by
+# `ostree --version | grep -q`: grep may be done first, and with pipefail they then think that it is not there.
+CHOSEN = (
     "basic*",
     "xattrs",
     "config",
@@ -31,8 +33,6 @@ CHOSEN = (  # quick, and the same each time: those that sign or serve now and th
     "init-*",
     "cli-*",
     "archivez",
-    "libarchive",
-    "export",
     "parent",
     "switchroot",
     "no-such",
