@@ -52,13 +52,19 @@ def last_testruns(context: dict[str, Any], environment: Environment, most: int =
 
 
 # What a stage may refer to ("testrun:12"): the page of it, and what the link says.
-_REFERENCES = {"testrun": ("testruns:detail", "Test run"), "run": ("runs:detail", "Run")}
+_REFERENCES = {
+    "testrun": ("testruns:detail", "Test run"),
+    "run": ("runs:detail", "Run"),
+    "deployment": ("deployments:detail", "Deployment"),
+}
 
 
 @register.simple_tag
 def reference(name: str) -> dict[str, str] | None:
-    """The page that "kind:number" leads to, as {"href", "text"}; None for a kind that has none."""
+    """The page that "kind:number" (or "environment:slug") leads to, as {"href", "text"}; None for a kind that has none."""
     kind, _, number = name.partition(":")
+    if kind == "environment" and number:
+        return {"href": reverse("environments:detail", args=[number]), "text": f"Environment {number}"}
     if kind not in _REFERENCES or not (number.isascii() and number.isdigit()):
         return None
     address, text = _REFERENCES[kind]
