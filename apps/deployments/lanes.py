@@ -73,7 +73,7 @@ def of(environments: Sequence[Environment]) -> dict[int, Lane]:
         here, job, ended = serving.get(each.pk), live.get(each.pk), last.get(each.pk)
         source = before.get(each.after_id) if each.after_id else None
         wanted = source.release if source else made.get(each.pk)
-        if wanted and (here and here.release_id == wanted.pk or job and job.release_id == wanted.pk):
+        if wanted and ((here and here.release_id == wanted.pk) or (job and job.release_id == wanted.pk)):
             wanted = None
         failed = ended if ended and ended.is_final and ended.state == State.FAILED else None
         found[each.pk] = Lane(

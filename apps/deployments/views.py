@@ -29,6 +29,7 @@ from apps.jobs.models import Job, JobEvent
 REFUSED = 409  # what was asked for cannot be done as things are; the page says why
 INVALID = 422
 HISTORY = 25
+UNSEEN = "none"  # the digest of no plan: who has seen none begins nothing
 
 
 # --- the lanes -----------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ def show_plan(request: HttpRequest, slug: str, release: str) -> HttpResponse:
     policy.check(request.user, "deployments.start", slug)
     try:
         job = actions.start(
-            by=request.user, environment=environment, release=found, plan_digest=request.POST.get("digest", "none")
+            by=request.user, environment=environment, release=found, plan_digest=request.POST.get("digest") or UNSEEN
         )
     except FlowControlError as error:
         context = _plan_context(request, environment, found) | {"refusal": error}
@@ -160,7 +161,9 @@ def _deployment_context(request: HttpRequest, job: Deployment) -> dict[str, Any]
         "may_cancel": not job.is_final and may_start,
         "may_roll_back": serves is not None and serves.pk == job.pk and job.previous is not None,
         "may_again": job.is_final and may_start and (serves is None or serves.release_id != job.release_id),
-        "may_approve": is_waiting and not _own(request, job) and policy.allowed(request.user, "deployments.approve", slug),
+        "may_approve": is_waiting
+        and not _own(request, job)
+        and policy.allowed(request.user, "deployments.approve", slug),
         "is_own": is_waiting and _own(request, job),
     }
 

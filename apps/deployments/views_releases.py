@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -14,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from apps.accounts import policy
 from apps.common.errors import FlowControlError
 from apps.common.paging import page
-from apps.deployments import actions, lanes, plans, telling
+from apps.deployments import actions, lanes, plans, queries, telling
 from apps.deployments.forms import BuildForm
 from apps.deployments.models import Build, Deployment, Release
 from apps.deployments.views import INVALID, REFUSED, log_context, log_file
@@ -32,7 +31,7 @@ SHOWN_OTHERS = 50  # releases that one can be compared with: the newest
 def list_releases(request: HttpRequest) -> HttpResponse:
     """Releases, newest first, with where each serves."""
     slugs = policy.scope(request.user, "deployments.view")
-    shown = page(visible(slugs).select_related("origin").defer("description"), request.GET, key="pk", size=30)
+    shown = page(queries.visible(slugs).select_related("origin").defer("description"), request.GET, key="pk", size=30)
     serving = serving_by_release(slugs)
     builds = Build.objects.filter(environment__in=stacks.within(slugs)).select_related("environment", "release")
     context = {
@@ -43,14 +42,6 @@ def list_releases(request: HttpRequest) -> HttpResponse:
         "may_release": policy.allowed(request.user, "deployments.release"),
     }
     return render(request, "deployments/releases.html", context)
-
-
-def visible(slugs: Collection[str] | None) -> QuerySet[Release]:
-    """Releases that were made of one of the environments or went into one; all where `slugs` is None."""
-    if slugs is None:
-        return Release.objects.all()
-    went = Deployment.objects.filter(release=OuterRef("pk"), environment__slug__in=slugs)
-    return Release.objects.filter(Q(origin__slug__in=slugs) | Exists(went))
 
 
 def serving_by_release(slugs: Collection[str] | None) -> dict[int, list[Environment]]:
@@ -70,7 +61,7 @@ def show_release(request: HttpRequest, name: str) -> HttpResponse:
     release = _release(slugs, name)
     rows = Deployment.objects.filter(release=release, environment__in=stacks.within(slugs)).order_by("-pk")
     serves = serving_by_release(slugs).get(release.pk, [])
-    others = visible(slugs).exclude(pk=release.pk).order_by("-pk").values_list("name", flat=True)[:SHOWN_OTHERS]
+    others = queries.visible(slugs).exclude(pk=release.pk).order_by("-pk").values_list("name", flat=True)[:SHOWN_OTHERS]
     may_go = [
         each for each in stacks.within(policy.scope(request.user, "deployments.start")) if each not in serves
     ]  # fmt: skip
@@ -80,7 +71,11 @@ def show_release(request: HttpRequest, name: str) -> HttpResponse:
         "serves": serves,
         "deployments": rows.select_related("environment").defer("plan")[:SHOWN_DEPLOYMENTS],
         "others": list(others),
-        "before": visible(slugs).filter(pk__lt=release.pk).order_by("-pk").values_list("name", flat=True).first(),
+        "before": queries.visible(slugs)
+        .filter(pk__lt=release.pk)
+        .order_by("-pk")
+        .values_list("name", flat=True)
+        .first(),
         "may_go": may_go,
     }
     return render(request, "deployments/release.html", context)
@@ -188,7 +183,7 @@ def download_build_log(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _release(slugs: Collection[str] | None, name: str) -> Release:
     """The release, for somebody who may see it. Raises Http404: who may not is not told that it is there."""
-    found = visible(slugs).select_related("origin").filter(name=name).first()
+    found = queries.visible(slugs).select_related("origin").filter(name=name).first()
     if found is None:
         raise Http404("There is no such release.")
     return found

@@ -7,6 +7,8 @@ from django import template
 from django.urls import reverse
 
 from apps.accounts import policy
+from apps.deployments.models import Deployment
+from apps.deployments.queries import newest_good
 from apps.environments.models import Environment
 from apps.flows.models import Flow
 from apps.runs import queries
@@ -49,6 +51,14 @@ def last_testruns(context: dict[str, Any], environment: Environment, most: int =
     if not policy.allowed(context["request"].user, "testruns.view", environment.slug):
         return []
     return list(TestRun.objects.filter(environment=environment).order_by("-pk")[:most])
+
+
+@register.simple_tag(takes_context=True)
+def serving_in(context: dict[str, Any], environment: Environment) -> Deployment | None:
+    """The deployment by which what serves in an environment came, for readers who may see it."""
+    if not policy.allowed(context["request"].user, "deployments.view", environment.slug):
+        return None
+    return newest_good(environment)
 
 
 # What a stage may refer to ("testrun:12"): the page of it, and what the link says.
