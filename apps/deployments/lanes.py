@@ -37,6 +37,11 @@ class Lane:
     evidence: Sequence[Evidence]  # of the gate for `next`
 
     @property
+    def is_used(self) -> bool:
+        """Whether anything was ever deployed there, or is about to be."""
+        return bool(self.serves or self.live or self.failed or self.next)
+
+    @property
     def is_pinned(self) -> bool:
         return self.serves is not None and is_pin(self.serves)
 

@@ -23,6 +23,7 @@ from apps.deployments import actions, gate, lanes, plans, queries, telling
 from apps.deployments.forms import ApproveForm
 from apps.deployments.models import Deployment, Release
 from apps.environments import queries as stacks
+from apps.environments import standing
 from apps.environments.models import Environment
 from apps.jobs.models import Job, JobEvent
 
@@ -55,11 +56,12 @@ def _lanes_context(request: HttpRequest) -> dict[str, Any]:
     slugs = policy.scope(request.user, "deployments.view")
     places = list(stacks.within(slugs).select_related("after"))
     by_key = lanes.of(places)
+    lines = [[by_key[each.pk] for each in line] for line in lanes.lines(places)]
     wanted = request.GET.get("environment", "")
     rows = Deployment.objects.filter(environment__in=[each.pk for each in places if wanted in ("", each.slug)])
     return {
         "title": "Deployments",
-        "lines": [[by_key[each.pk] for each in line] for line in lanes.lines(places)],
+        "lines": sorted(lines, key=lambda line: not any(lane.is_used for lane in line)),
         "places": places,
         "filters": {"environment": wanted},
         "page": page(_listed(rows), request.GET, key="pk", size=HISTORY),
@@ -102,7 +104,7 @@ def _plan_context(request: HttpRequest, environment: Environment, release: Relea
     made, evidence = plans.make(release, environment), gate.evidence(release, environment)
     live = queries.live(environment)
     return {
-        "title": f"{release} into {environment.name}",
+        "title": f"Plan for {environment.name}",
         "page_title": f"Plan: {release} into {environment.name}",
         "place": environment,
         "release": release,
@@ -113,7 +115,7 @@ def _plan_context(request: HttpRequest, environment: Environment, release: Relea
         "shut": [each for each in evidence if not each.ok],
         "live": live,
         "pin": queries.pin(environment),
-        "nobody": "" if stacks.docker_workers() else telling.NOBODY,
+        "nobody": "" if stacks.docker_workers() else standing.NOBODY,
         "may_start": policy.allowed(request.user, "deployments.start", environment.slug),
     }
 
@@ -189,17 +191,22 @@ def cancel_deployment(request: HttpRequest, pk: int) -> HttpResponse:
 def approve_deployment(request: HttpRequest, pk: int) -> HttpResponse:
     """What is to be approved, as it was planned and as it is now; then the approver's own password."""
     job = _deployment(request, pk, "deployments.approve")
-    form = ApproveForm(request.POST or None)
+    form, is_waiting = ApproveForm(request.POST or None), job.status == "waiting"
+    stale = telling.differences(job.plan, plans.make(job.release, job.environment)) if is_waiting else []
     refusal, status = None, 200
     if request.method == "POST" and form.is_valid() and _is_really(request, form):
         try:
+            if stale:
+                raise actions.PlanStale(
+                    "The plan is stale; nothing was approved.", hint="Cancel it, and ask for it anew."
+                )
             actions.approve(by=request.user, deployment=job, note=form.cleaned_data["note"])
         except FlowControlError as error:
             refusal, status = error, REFUSED
         else:
             messages.success(request, f"Approved: {job.release} goes into {job.environment.name}.")
             return redirect("deployments:detail", pk)
-    now = plans.make(job.release, job.environment) if job.status == "waiting" else job.plan
+    evidence = gate.evidence(job.release, job.environment)
     context = {
         "title": f"Approve deployment #{pk}",
         "job": job,
@@ -207,10 +214,11 @@ def approve_deployment(request: HttpRequest, pk: int) -> HttpResponse:
         "form": form,
         "refusal": refusal,
         "plan": telling.plan(job.plan),
-        "stale": telling.differences(job.plan, now),
-        "evidence": gate.evidence(job.release, job.environment),
+        "stale": stale,
+        "evidence": evidence,
+        "shut": [each for each in evidence if not each.ok],
         "is_own": _own(request, job),
-        "is_waiting": job.status == "waiting",
+        "is_waiting": is_waiting,
     }
     return render(request, "deployments/approve.html", context, status=INVALID if form.errors else status)
 
@@ -253,7 +261,7 @@ def roll_back(request: HttpRequest, slug: str) -> HttpResponse:
         except FlowControlError as error:
             context["refusal"] = error
     plan = telling.plan(plans.make(target, environment)) if target else None
-    context |= {"target": target, "plan": plan, "nobody": "" if stacks.docker_workers() else telling.NOBODY}
+    context |= {"target": target, "plan": plan, "nobody": "" if stacks.docker_workers() else standing.NOBODY}
     return render(request, "deployments/rollback.html", context, status=REFUSED if "refusal" in context else 200)
 
 

@@ -18,6 +18,7 @@ from apps.deployments.forms import BuildForm
 from apps.deployments.models import Build, Deployment, Release
 from apps.deployments.views import INVALID, REFUSED, log_context, log_file
 from apps.environments import queries as stacks
+from apps.environments import standing
 from apps.environments.models import Environment
 
 SHOWN_DEPLOYMENTS = 20
@@ -62,9 +63,7 @@ def show_release(request: HttpRequest, name: str) -> HttpResponse:
     rows = Deployment.objects.filter(release=release, environment__in=stacks.within(slugs)).order_by("-pk")
     serves = serving_by_release(slugs).get(release.pk, [])
     others = queries.visible(slugs).exclude(pk=release.pk).order_by("-pk").values_list("name", flat=True)[:SHOWN_OTHERS]
-    may_go = [
-        each for each in stacks.within(policy.scope(request.user, "deployments.start")) if each not in serves
-    ]  # fmt: skip
+    may_go = [each for each in _line_of(release) if each not in serves and _may_start(request, each)]
     context = {
         "title": f"Release {release}",
         "release": release,
@@ -81,6 +80,16 @@ def show_release(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "deployments/release.html", context)
 
 
+def _line_of(release: Release) -> list[Environment]:
+    """The environments of the line of promotion in which the release was made."""
+    lines = lanes.lines(list(Environment.objects.all()))
+    return next((line for line in lines if release.origin in line), [])
+
+
+def _may_start(request: HttpRequest, environment: Environment) -> bool:
+    return policy.allowed(request.user, "deployments.start", environment.slug)
+
+
 @require_GET
 @policy.guard("deployments.view")
 def show_difference(request: HttpRequest, name: str) -> HttpResponse:
@@ -93,7 +102,7 @@ def show_difference(request: HttpRequest, name: str) -> HttpResponse:
         "configuration": {"added": sorted(reads - read), "removed": sorted(read - reads)},
         "flows": plans.flows(old, new),
     }
-    context = {"title": f"{old} to {new}", "page_title": f"From {old} to {new}", "old": old, "new": new}
+    context = {"title": "What differs", "page_title": f"From {old} to {new}", "old": old, "new": new}
     return render(request, "deployments/difference.html", context | {"plan": telling.plan(made)})
 
 
@@ -119,7 +128,7 @@ def new_release(request: HttpRequest) -> HttpResponse:
             status = REFUSED
         else:
             return redirect("deployments:build", job.pk)
-    context = {"title": "Make a release", "form": form, "nobody": "" if stacks.docker_workers() else telling.NOBODY}
+    context = {"title": "Make a release", "form": form, "nobody": "" if stacks.docker_workers() else standing.NOBODY}
     return render(
         request, "deployments/new_release.html", context, status=status if status != 200 or not form.errors else INVALID
     )

@@ -113,6 +113,7 @@ def _weeks(dev: Environment, staging: Environment, production: Environment) -> N
     ):
         for place in places:
             ended(place, each, next(hours))
+    _green(dev)
     _green(staging)
     bad = ended(production, made[2], 3, state="failed")
     _revert(bad)
@@ -193,10 +194,10 @@ def _revert(job: Deployment) -> None:
     watch.save()
 
 
-def _green(staging: Environment) -> None:
+def _green(place: Environment) -> None:
     at = clock.now() - timedelta(hours=1)
     TestRun.objects.create(
-        environment=staging,
+        environment=place,
         layers=["L1", "L2", "L3"],
         state="succeeded",
         started_at=at,

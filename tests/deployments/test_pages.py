@@ -361,10 +361,12 @@ def test_nobody_approves_their_own(client, waiting):
     assert Approval.objects.count() == 0
 
 
-def test_who_approves_is_told_that_the_plan_is_stale(client, waiting):
+def test_a_plan_that_is_stale_by_now_is_not_approved(client, waiting):
     other = making.keep("two", waiting.environment)[0]
     making.deployment(waiting.environment, other)
     assert "r2 serves there now, not none." in page(client, "approve", waiting.pk)
+    page(client, "approve", waiting.pk, status=409, password=WORD)
+    assert Approval.objects.count() == 0
 
 
 def test_guessing_the_password_locks_as_at_the_login(client, waiting, settings):
@@ -435,6 +437,7 @@ def test_a_release_says_what_it_is_where_it_is_and_where_it_may_go(client, opera
     assert reverse("flows:version", args=["shop_orders", 2]) in text
     assert reverse("deployments:plan", args=["shop-staging", "r4"]) in text
     assert reverse("deployments:plan", args=["shop-dev", "r4"]) not in text, "it serves there"
+    assert reverse("deployments:plan", args=["dev", "r4"]) not in text, "that is of another line"
 
 
 def test_two_releases_are_compared(client, operator, chain):
