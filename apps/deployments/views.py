@@ -171,7 +171,7 @@ def _deployment_context(request: HttpRequest, job: Deployment) -> dict[str, Any]
 
 
 def _own(request: HttpRequest, job: Deployment) -> bool:
-    return actor_of(request.user).name == job.requested_by
+    return actor_of(request.user).name == job.requested_by.removeprefix("cli:")
 
 
 @require_http_methods(["GET", "POST"])

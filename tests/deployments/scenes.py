@@ -6,12 +6,14 @@ from typing import Any
 
 from apps.audit.actors import SYSTEM
 from apps.common import clock
+from apps.common.files import sha256
 from apps.deployments import plans, releases
 from apps.deployments.models import Approval, Deployment, DeploymentStage, Release
 from apps.deployments.stages import forward
 from apps.environments.models import Environment, Service
 from apps.flows.actions import save_version
 from apps.flows.models import Flow, FlowTestResult
+from apps.testruns.cases.model import LAYERS
 from apps.testruns.models import TestRun
 
 FLOW = """flow shop_orders {{ description: "What was ordered, for the ledger" }}
@@ -82,7 +84,7 @@ def release(
     origin: Environment, word: str, note: str, version: Any, *, web: str, configuration: tuple[str, ...] = ()
 ) -> Release:
     """A release of a database, a worker, and `web`, whose image has this word in it."""
-    ids = {"db": "1" * 64, "web": web * 64, "worker": web * 64}
+    ids = {"db": sha256("postgres"), "web": sha256(f"web {web}"), "worker": sha256(f"web {web}")}
     images = {"db": "postgres:17", "web": "shop/web:latest", "worker": "shop/web:latest"}
     description: dict[str, Any] = {
         "services": {name: {"image": f"sha256:{each}", "environment": {}} for name, each in ids.items()},
@@ -104,7 +106,7 @@ def _weeks(dev: Environment, staging: Environment, production: Environment) -> N
     made = [
         release(dev, "1", "the first", first, web="a", configuration=("DB_PASSWORD",)),
         release(dev, "2", "faster search", first, web="b", configuration=("DB_PASSWORD",)),
-        release(dev, "3", "gift cards", second, web="c", configuration=("DB_PASSWORD", "CARD_LIMIT")),
+        release(dev, "3", "gift cards", first, web="c", configuration=("DB_PASSWORD", "CARD_LIMIT")),
         release(dev, "4", "new checkout", second, web="d", configuration=("DB_PASSWORD", "CARD_LIMIT", "CHECKOUT_URL")),
     ]
     hours = iter(range(90, 0, -6))
@@ -198,7 +200,7 @@ def _green(place: Environment) -> None:
     at = clock.now() - timedelta(hours=1)
     TestRun.objects.create(
         environment=place,
-        layers=["L1", "L2", "L3"],
+        layers=list(LAYERS),
         state="succeeded",
         started_at=at,
         finished_at=at,
