@@ -107,6 +107,20 @@ UNFOLD = {
                         "link": reverse_lazy("testruns:list"),
                         "permission": _may("testruns.view"),
                     },
+                    {
+                        "title": "Deployments",
+                        "icon": "rocket_launch",
+                        "link": reverse_lazy("deployments:lanes"),
+                        "active": _under("/deployments/"),
+                        "permission": _may("deployments.view"),
+                    },
+                    {
+                        "title": "Releases",
+                        "icon": "package_2",
+                        "link": reverse_lazy("deployments:releases"),
+                        "active": _under("/releases/", "/builds/"),
+                        "permission": _may("deployments.view"),
+                    },
                 ]
             },
             {

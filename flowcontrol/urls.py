@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("apps.runs.urls")),
     path("", include("apps.testruns.urls")),
     path("", include("apps.environments.urls")),
+    path("", include("apps.deployments.urls")),
     path("", include("apps.jobs.urls")),
     path("", include("apps.portal.urls")),
 ]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
 from apps.deployments.models import Deployment, Release
 from apps.environments.models import Environment
 from apps.jobs.states import State
@@ -48,3 +52,27 @@ def under_way(environment: Environment) -> str:
     """What a deployment is doing with the environment now, in words; "" for nothing."""
     job = live(environment)
     return f"deployment {job.pk} of {job.release} is {job.status}, asked for by {job.requested_by}" if job else ""
+
+
+# --- what somebody may see -----------------------------------------------------------------------------
+
+
+def visible(slugs: Collection[str] | None) -> QuerySet[Release]:
+    """Releases that were made of one of the environments or went into one; all where `slugs` is None."""
+    if slugs is None:
+        return Release.objects.all()
+    went = Deployment.objects.filter(release=OuterRef("pk"), environment__slug__in=slugs)
+    return Release.objects.filter(Q(origin__slug__in=slugs) | Exists(went))
+
+
+MOST_FOUND = 20
+
+
+def found(query: str, slugs: Collection[str] | None) -> list[Release]:
+    """Releases by name, by the beginning of the digest, by a word of the note."""
+    wanted = Q(name__iexact=query) | Q(note__icontains=query)
+    if len(query) >= 6:
+        wanted |= Q(digest__startswith=query.lower())
+    return list(
+        visible(slugs).filter(wanted).select_related("origin").defer("description").order_by("-pk")[:MOST_FOUND]
+    )

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from apps.audit.models import AuditEvent
+from apps.deployments import lanes
+from apps.deployments.models import Deployment
 from apps.environments import queries as stacks
 from apps.environments import standing
-from apps.environments.models import StackJob
+from apps.environments.models import Environment, StackJob
 from apps.environments.standing import Standing
 from apps.flows import queries as flows
 from apps.flows.models import Flow
@@ -67,6 +69,7 @@ class EnvironmentRow:
     queue: str
     stack: Standing
     job: StackJob | None
+    serves: Deployment | None
     workers: Sequence[Worker]
     running: int
     queued: int
@@ -79,6 +82,7 @@ def environment_rows(slugs: Collection[str] | None = None) -> list[EnvironmentRo
     environments = list(stacks.within(slugs).select_related("after").annotate(newest=Subquery(newest)))
     last = Run.objects.in_bulk([each.newest for each in environments if each.newest])
     alive, counts = workers.alive(), runs.live_counts()
+    serving = lanes.serves(environments)
     services, jobs = standing.grouped(stacks.services_of(environments)), stacks.last_jobs(environments)
     return [
         EnvironmentRow(
@@ -88,6 +92,7 @@ def environment_rows(slugs: Collection[str] | None = None) -> list[EnvironmentRo
             queue=each.queue,
             stack=standing.of(each, services.get(each.pk, [])),
             job=jobs.get(each.pk),
+            serves=serving.get(each.pk),
             workers=[worker for worker in alive if each.queue in worker.queues],
             running=counts[each.slug]["running"],
             queued=counts[each.slug]["queued"],
@@ -95,6 +100,27 @@ def environment_rows(slugs: Collection[str] | None = None) -> list[EnvironmentRo
         )
         for each in environments
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """An environment with the release that serves in it, and the newest deployment where that is another."""
+
+    environment: Environment
+    serves: Deployment | None
+    newest: Deployment | None
+
+    @property
+    def is_pinned(self) -> bool:
+        return self.serves is not None and lanes.is_pin(self.serves)
+
+
+def serving(slugs: Collection[str] | None) -> list[Serving]:
+    """Environments (of `slugs`; None: all) into which something was deployed, in the order of promotion."""
+    environments = list(stacks.within(slugs))
+    serves, newest = lanes.serves(environments), lanes.newest(environments)
+    rows = [(each, serves.get(each.pk), newest.get(each.pk)) for each in environments]
+    return [Serving(each, here, last if last != here else None) for each, here, last in rows if here or last]
 
 
 def found_flows(query: str) -> list[Flow]:

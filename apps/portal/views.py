@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +18,8 @@ from apps.accounts import policy
 from apps.common import clock
 from apps.common.paging import page
 from apps.common.tokens import bearer_matches
+from apps.deployments import queries as releases
+from apps.deployments.models import Deployment
 from apps.environments import queries as stacks
 from apps.environments import standing
 from apps.environments.models import Service, StackJob
@@ -36,6 +39,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     """How it goes: figures, what needs attention, recent runs, flows."""
     live, days = runs.live(), runs.per_day()
     slugs = policy.scope(request.user, "runs.view")
+    serving = queries.serving(policy.scope(request.user, "deployments.view"))
     return render(
         request,
         "portal/overview.html",
@@ -45,7 +49,8 @@ def overview(request: HttpRequest) -> HttpResponse:
             "day": runs.last_day(),
             "notices": _notices(live.queued),
             "chart": chart.bars(days) if any(day.total for day in days) else "",
-            "attention": _needs_attention(request.user),
+            "attention": _needs_attention(request.user, serving),
+            "serving": serving,
             "runs": queries.recent_runs(slugs),
             "flows": queries.strips(),
             "may_edit": policy.allowed(request.user, "flows.edit"),
@@ -63,12 +68,29 @@ def _notices(queued: int) -> list[dict[str, str]]:
     return found + [{"kind": "warn", "text": reason, "hint": ""} for reason in jobs.readiness()["reasons"]]
 
 
-def _needs_attention(user: Any) -> list[dict[str, Any]]:
-    """Stacks first, since what runs in them depends on them; then flows."""
+def _needs_attention(user: Any, serving: Sequence[queries.Serving]) -> list[dict[str, Any]]:
+    """Releases and stacks first, since what runs in them depends on them; then flows."""
     slugs = policy.scope(user, "environments.view")
-    found = [_attention_of_stack(job) for job in stacks.troubled_jobs(slugs)]
+    found = [each for row in serving if row.newest and (each := _attention_of_deployment(row.newest))]
+    found += [_attention_of_stack(job) for job in stacks.troubled_jobs(slugs)]
     found += [_attention_of_service(service) for service in stacks.troubled_services(slugs)]
     return found + [_attention(run) for run in runs.troubled(policy.scope(user, "runs.view"))]
+
+
+def _attention_of_deployment(job: Deployment) -> dict[str, Any] | None:
+    """Of the newest deployment into an environment; None where it goes as it should."""
+    words = {"waiting": "waits for approval in", "failed": "did not come into", "reverted": "was taken back in"}
+    if job.status not in words:
+        return None
+    waits = job.status == "waiting"
+    return {
+        "kind": "warn" if waits else "bad",
+        "title": f"{job.release} {words[job.status]} {job.environment.name}",
+        "text": f"{job.requested_by} asked for it; somebody else has to approve it." if waits else job.message,
+        "at": job.created_at if waits else job.finished_at,
+        "href": reverse("deployments:detail", args=[job.pk]),
+        "link": f"Open deployment #{job.pk}",
+    }
 
 
 def _attention_of_stack(job: StackJob) -> dict[str, Any]:
@@ -111,10 +133,13 @@ def _attention(run: Run) -> dict[str, Any]:
 @require_GET
 @policy.guard("runs.view")
 def search(request: HttpRequest) -> HttpResponse:
-    """Flows and runs by a word or a number."""
+    """Flows, runs and releases by a word or a number."""
     query = request.GET.get("q", "").strip()[:200].replace("\0", "")
     slugs = policy.scope(request.user, "runs.view")
-    found = {"flows": queries.found_flows(query), "runs": queries.found_runs(query, slugs)} if query else {}
+    found: dict[str, Any] = {}
+    if query:
+        found = {"flows": queries.found_flows(query), "runs": queries.found_runs(query, slugs)}
+        found["releases"] = releases.found(query, policy.scope(request.user, "deployments.view"))
     return render(request, "portal/search.html", {"title": "Search", "query": query, **found})
 
 

@@ -2,7 +2,7 @@
 import { liveGraphs } from "./graph.js";
 import { freshTimes } from "./times.js";
 
-const GOES = { o: "/", f: "/flows/", r: "/runs/" };
+const GOES = { o: "/", f: "/flows/", r: "/runs/", d: "/deployments/" };
 
 function isTyping(target) {
   return target.closest?.("input, textarea, select, [contenteditable=true], .ace_editor") !== null;

@@ -12,6 +12,7 @@ PAGES = [
     "/", "/flows/", "/flows/-/new/", "/flows/daily_revenue/", "/flows/daily_revenue/edit/",
     "/flows/daily_revenue/versions/", "/flows/daily_revenue/versions/1/", "/flows/daily_revenue/run/", "/runs/",
     "/tests/", "/tests/new/", "TESTS", "CASE", "/environments/", "/environments/dev/variables/", "/audit/", "/search/?q=revenue", "/admin/", "/admin/runs/run/", "RUN", "OUTPUT",
+    "/deployments/", "/releases/", "/releases/-/new/", "DEPLOYMENT", "WAITING", "PLAN", "SHUT", "ROLLBACK", "RELEASE", "DIFFERENCE",
 ]  # fmt: skip
 READABLE = 4.5  # WCAG AA for text of this size; 3 for large text
 
@@ -70,7 +71,16 @@ def layers_address(portal):
     return f"/tests/{json.loads(done.stdout)['id']}/"
 
 
-def address(path, page, run_address, layers_address):
+@pytest.fixture(scope="session")
+def deployed(portal):
+    """Releases in three environments: addresses by what they show."""
+    said = portal.manage("shell", "-v", "0", "-c", "from tests.deployments import scenes; scenes.printed()").stdout
+    return json.loads(said.strip().splitlines()[-1])
+
+
+def address(path, page, run_address, layers_address, deployed):
+    if path in deployed:
+        return deployed[path]
     if path in ("TESTS", "CASE"):
         if path == "CASE":
             page.goto(layers_address)
@@ -87,10 +97,10 @@ def address(path, page, run_address, layers_address):
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize(("width", "dark"), [(1440, False), (1440, True), (390, False), (390, True)])
 def test_a_page_fits_is_readable_and_says_nothing_in_the_console(
-    open_page, run_address, layers_address, path, width, dark
+    open_page, run_address, layers_address, deployed, path, width, dark
 ):
     page = open_page("about:blank", width=width, dark=dark)
-    answer = page.goto(address(path, page, run_address, layers_address))
+    answer = page.goto(address(path, page, run_address, layers_address, deployed))
     page.wait_for_load_state("networkidle")
     assert answer.status == 200
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -98,9 +108,9 @@ def test_a_page_fits_is_readable_and_says_nothing_in_the_console(
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if path not in ("/flows/-/new/",)])
-def test_a_page_can_be_read_without_javascript(open_page, run_address, layers_address, path):
+def test_a_page_can_be_read_without_javascript(open_page, run_address, layers_address, deployed, path):
     page = open_page("about:blank", javascript=False)
-    page.goto(address(path, page, run_address, layers_address))
+    page.goto(address(path, page, run_address, layers_address, deployed))
     expect(page.locator("#content")).to_be_visible()
     expect(page.locator("#nav-sidebar").get_by_role("link", name="Flows")).to_be_visible()
 

@@ -5,7 +5,7 @@ from typing import Any
 from apps.audit.actors import SYSTEM
 from apps.common import clock
 from apps.deployments import releases
-from apps.deployments.models import Deployment, Release
+from apps.deployments.models import Build, Deployment, Release
 from apps.environments.models import Environment
 
 
@@ -28,3 +28,11 @@ def deployment(where: Environment, release: Release, state: str = "succeeded", *
     ended = {"finished_at": now, "started_at": now} if state in ("succeeded", "failed", "cancelled") else {}
     values = {"requested_by": "ann", "queue": "docker", "queued_at": now, "state": state, **ended, **fields}
     return Deployment.objects.create(environment=where, release=release, **values)
+
+
+def build(where: Environment, release: Release | None = None, state: str = "succeeded", **fields: Any) -> Build:
+    """The making of a release, ended."""
+    now = clock.now()
+    ended = {"finished_at": now, "started_at": now} if state in ("succeeded", "failed", "cancelled") else {}
+    values = {"requested_by": "ann", "queue": "docker", "queued_at": now, "state": state, **ended, **fields}
+    return Build.objects.create(environment=where, release=release, **values)

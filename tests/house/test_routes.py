@@ -45,7 +45,7 @@ def test_each_address_answers_each_role_as_listed(house):
     wrong = []
     for route in (*ROUTES, *IN_STAGING):
         args = {name: value.format(**house.values) for name, value in route.args.items()}
-        url = reverse(route.name, kwargs=args) + route.query
+        url = reverse(route.name, kwargs=args) + route.query.format(**house.values)
         for method, who in (("get", route.get), ("post", route.post)):
             for person in sorted(EVERYBODY):
                 expected = [MAY_NOT, NO_SUCH_METHOD] if who is None else [MAY] if person in who else [MAY_NOT]

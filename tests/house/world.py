@@ -12,6 +12,7 @@ from apps.environments.models import Environment, Service, StackJob
 from apps.flows.actions import save_version
 from apps.runs.models import Output, Run, StepRun
 from apps.testruns.models import CaseResult, LayerResult, TestRun, key_of
+from tests.deployments import making
 from tests.house.routes import ACCOUNTS, NOBODY, STRANGER
 
 TEXT = """flow orders
@@ -44,6 +45,9 @@ def build() -> World:
     output = Output.objects.create(run=run, name="wanted", path="out/orders.csv", rows=1, bytes=10)
     variables.set_variable(by=SYSTEM, environment=staging, name="GREETING", value="hello")
     variables.set_secret(by=SYSTEM, environment=staging, name="API_KEY", value="a-planted-value")
+    older, newer = making.keep("one", dev)[0], making.keep("two", dev)[0]
+    deployment = making.deployment(dev, newer, previous=older)
+    build = making.build(dev, newer)
     clients = {role: _client(role) for role in ACCOUNTS} | {STRANGER: Client(REMOTE_ADDR=ELSEWHERE)}
     values = {
         "flow": "orders",
@@ -60,6 +64,10 @@ def build() -> World:
         "staging_case": str(case_in_staging.pk),
         "stack": str(stack.pk),
         "staging_stack": str(stack_in_staging.pk),
+        "older_release": older.name,
+        "release": newer.name,
+        "deployment": str(deployment.pk),
+        "build": str(build.pk),
         "user": str(User.objects.get(username="viewer").pk),
     }
     return World(values, clients)

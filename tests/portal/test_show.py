@@ -96,3 +96,7 @@ def test_one_failure_among_hundreds_can_be_seen():
 
 def test_no_runs_at_all_are_drawn_too():
     assert "<rect" not in chart.bars([DayCount(date(2026, 11, 1))])
+
+
+def test_what_stands_between_backticks_is_code():
+    assert show.code("Run `make <x>`, then go.") == "Run <code>make &lt;x&gt;</code>, then go."

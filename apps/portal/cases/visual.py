@@ -11,6 +11,7 @@ from django.db import connection
 from django.urls import reverse
 
 from apps.accounts.models import Role
+from apps.deployments.models import Deployment
 from apps.flows.models import Flow
 from apps.portal.cases import drawing
 from apps.portal.cases.commands import on_terminal, piped, wrong_flow
@@ -138,13 +139,17 @@ def key_pages_are_drawn(place: Place) -> str:
 
 
 def _key_pages(environment: str) -> list[str]:
-    """Those that are always there, and the newest flow, run and test run, where there are any."""
+    """Those that are always there, and the newest flow, run, test run and deployment, where there are any."""
     paths = [reverse(name) for name in ("portal:overview", "flows:list", "runs:list", "testruns:list")]
-    paths.append(reverse("portal:environments"))
+    paths += [reverse(name) for name in ("portal:environments", "deployments:lanes", "deployments:releases")]
     flow = Flow.objects.filter(archived_at__isnull=True, current__isnull=False).order_by("-pk").first()
     if flow is not None:
         paths.append(reverse("flows:detail", args=[flow.name]))
-    for name, rows in (("runs:detail", Run.objects), ("testruns:detail", TestRun.objects)):
+    for name, rows in (
+        ("runs:detail", Run.objects),
+        ("testruns:detail", TestRun.objects),
+        ("deployments:detail", Deployment.objects),
+    ):
         newest = rows.filter(environment__slug=environment).order_by("-pk").first()
         if newest is not None:
             paths.append(reverse(name, args=[newest.pk]))

@@ -7,6 +7,8 @@ from django import template
 from django.urls import reverse
 
 from apps.accounts import policy
+from apps.deployments.models import Deployment
+from apps.deployments.queries import newest_good
 from apps.environments.models import Environment
 from apps.flows.models import Flow
 from apps.runs import queries
@@ -51,14 +53,28 @@ def last_testruns(context: dict[str, Any], environment: Environment, most: int =
     return list(TestRun.objects.filter(environment=environment).order_by("-pk")[:most])
 
 
+@register.simple_tag(takes_context=True)
+def serving_in(context: dict[str, Any], environment: Environment) -> Deployment | None:
+    """The deployment by which what serves in an environment came, for readers who may see it."""
+    if not policy.allowed(context["request"].user, "deployments.view", environment.slug):
+        return None
+    return newest_good(environment)
+
+
 # What a stage may refer to ("testrun:12"): the page of it, and what the link says.
-_REFERENCES = {"testrun": ("testruns:detail", "Test run"), "run": ("runs:detail", "Run")}
+_REFERENCES = {
+    "testrun": ("testruns:detail", "Test run"),
+    "run": ("runs:detail", "Run"),
+    "deployment": ("deployments:detail", "Deployment"),
+}
 
 
 @register.simple_tag
 def reference(name: str) -> dict[str, str] | None:
-    """The page that "kind:number" leads to, as {"href", "text"}; None for a kind that has none."""
+    """The page that "kind:number" (or "environment:slug") leads to, as {"href", "text"}; None for a kind that has none."""
     kind, _, number = name.partition(":")
+    if kind == "environment" and number:
+        return {"href": reverse("environments:detail", args=[number]), "text": f"Environment {number}"}
     if kind not in _REFERENCES or not (number.isascii() and number.isdigit()):
         return None
     address, text = _REFERENCES[kind]

@@ -5,7 +5,7 @@ from typing import Any
 
 from django import template
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from apps.common import clock
@@ -118,6 +118,15 @@ def duration(job: Any) -> str:
     if job.started_at is None:
         return NONE
     return seconds(((job.finished_at or clock.now()) - job.started_at).total_seconds())
+
+
+@register.filter
+def code(text: str) -> SafeString:
+    """A sentence in which what stands between backticks is shown as code."""
+    parts = enumerate(str(text).split("`"))
+    return format_html_join(
+        "", "{}", ((format_html("<code>{}</code>", part) if at % 2 else part,) for at, part in parts)
+    )
 
 
 @register.filter
