@@ -13,7 +13,7 @@ from typing import Any
 from django.utils.crypto import salted_hmac
 
 from apps.common.files import sha256
-from apps.deployments import gate, queries
+from apps.deployments import describing, gate, queries
 from apps.deployments.models import Deployment, Release
 from apps.deployments.releases import canonical
 from apps.deployments.stages.moving import has_state
@@ -83,7 +83,9 @@ def services(old: Release | None, new: Release, moved: Iterable[str]) -> list[di
     new_ids = {each["name"]: each for each in new.services}
     found = []
     for name in sorted({*was, *will}):
-        because = _because(was.get(name), will.get(name), set(moved)) if name in was and name in will else []
+        because = _because(was[name], will[name]) if name in was and name in will else []
+        if name in was and name in will:
+            because += [f"${each}" for each in sorted(set(moved) & describing.read_by(new.description, name))]
         change = ADDED if name not in was else REMOVED if name not in will else CHANGED if because else SAME
         found.append(
             {
@@ -102,17 +104,9 @@ def _described(release: Release | None) -> dict[str, Any]:
     return dict(release.description["services"]) if release else {}
 
 
-def _because(was: Mapping[str, Any] | None, will: Mapping[str, Any] | None, moved: set[str]) -> list[str]:
-    """What of a service's description differs: "image", "environment", a variable that it reads …"""
-    was, will = was or {}, will or {}
-    keys = sorted(key for key in {*was, *will} if was.get(key) != will.get(key))
-    return keys + [f"${name}" for name in sorted(moved & _variables(will))]
-
-
-def _variables(description: Mapping[str, Any]) -> set[str]:
-    return {
-        one or other for one, other in re.findall(r"\$(?:\$|\{([A-Za-z_]\w*)|([A-Za-z_]\w*))", canonical(description))
-    } - {""}
+def _because(was: Mapping[str, Any], will: Mapping[str, Any]) -> list[str]:
+    """What of a service's description differs: "image", "environment" …"""
+    return sorted(key for key in {*was, *will} if was.get(key) != will.get(key))
 
 
 def _how(release: Release, name: str) -> str:

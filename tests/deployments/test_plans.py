@@ -145,6 +145,23 @@ def test_a_changed_value_changes_the_services_that_read_it_and_no_other(shop):
     }
 
 
+def test_what_is_handed_on_by_name_alone_or_as_a_secret_file_is_read_as_well(shop):
+    for name in ("TOKEN", "DB_PASSWORD"):
+        variables.set_secret(by=SYSTEM, environment=shop, name=name, value=PLANTED)
+    services = {"web": {"environment": {"TOKEN": None, "WORD": "x"}}, "db": {"secrets": [{"source": "pw"}]}, "bus": {}}
+    release = making.release(services, secrets={"pw": {"environment": "DB_PASSWORD"}})
+    assert release.manifest["configuration"] == ["DB_PASSWORD", "TOKEN"]
+    serve(shop, release)
+    for name in ("TOKEN", "DB_PASSWORD"):
+        variables.set_secret(by=SYSTEM, environment=shop, name=name, value=f"{PLANTED}-anew")
+    plan = plans.make(release, shop)
+    assert {each["name"]: each["because"] for each in plan["services"]} == {
+        "bus": [],
+        "db": ["$DB_PASSWORD"],
+        "web": ["$TOKEN"],
+    }
+
+
 def test_no_value_stands_in_a_plan_nor_anything_to_compare_it_by(shop):
     other = making.environment("other")
     found = []
