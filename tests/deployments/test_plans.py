@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import jsonschema
 import pytest
 
 from apps.audit.actors import SYSTEM
@@ -12,6 +13,7 @@ from apps.environments import variables
 from apps.environments.stages.model import StageFailed
 from apps.flows.actions import save_version
 from tests.deployments import making
+from tests.stack.portal import ROOT
 
 pytestmark = pytest.mark.django_db
 
@@ -253,3 +255,29 @@ def test_a_gate_that_has_shut_since_is_asked_once_more_but_not_for_a_rollback():
     assert "manage.py deployment start staging --release r1" in refused.value.hint
     stand.deployment.kind = Deployment.Kind.ROLLBACK
     plans.check(stand)
+
+
+# --- what runs once more ---------------------------------------------------------------------------------
+
+
+def test_services_that_end_by_themselves_and_flows_of_another_version_run_once_more(shop):
+    first = version("where id > 0")
+    awaits = {"depends_on": {"migrate": {"condition": "service_completed_successfully", "required": True}}}
+    serve(shop, making.release({"web": {**WEB, **awaits}, "migrate": WORKER}, flows=[first]))
+    same_code = making.release({"web": {**WEB, **awaits, "user": "1"}, "migrate": WORKER}, flows=[first])
+    assert plans.make(same_code, shop)["again"] == {"services": [], "flows": []}
+    second = version("where id > 1", base=first)
+    new_code = making.release({"web": {**WEB, **awaits}, "migrate": {**WORKER, "image": "shop:2"}}, flows=[second])
+    assert plans.make(new_code, shop)["again"] == {"services": ["migrate"], "flows": ["orders"]}
+
+
+def test_a_plan_is_as_its_schema_says(shop):
+    schema = json.loads((ROOT / "docs/reference/plan.schema.json").read_text())
+    first = version("where id > 0")
+    second = version("select id", base=first)
+    variables.set_secret(by=SYSTEM, environment=shop, name="KEPT", value=PLANTED)
+    serve(shop, making.release({"web": reading("KEPT"), "db": DB}, flows=[first]))
+    plan = plans.make(making.release({"web": reading("KEPT", "NEW"), "worker": WORKER}, flows=[second]), shop)
+    jsonschema.validate(plan, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**plan, "more": 1}, schema)
