@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from apps.audit.actors import Actor
-from apps.deployments import releases
+from apps.deployments import describing, releases
 from apps.deployments.models import Build
 from apps.environments.containers import commands, routing
 from apps.environments.stages import containers, stack
@@ -19,7 +18,6 @@ from apps.environments.stages.platform import check_platform
 from apps.environments.stages.stand import Stand
 from apps.flows.models import Flow
 
-_VARIABLE = re.compile(r"\$(?:\$|\{?([A-Za-z_][A-Za-z0-9_]*))")
 # Of a service: what says how its image is made, or fetched, not what it is.
 _NOT_KEPT = ("build", "pull_policy")
 
@@ -58,7 +56,7 @@ def pin(stand: BuildStand) -> Outcome:
     services = [_pinned(stand, name, config["services"][name]) for name in sorted(description["services"])]
     for each in services:
         description["services"][each["name"]]["image"] = each["digest"] or each["id"]
-    manifest = releases.manifest_of(description, services, _flows(), sorted(variables_in(description)))
+    manifest = releases.manifest_of(description, services, _flows(), sorted(describing.variables_in(description)))
     release, is_new = releases.keep(
         by=Actor(stand.job.requested_by),
         origin=stand.environment,
@@ -88,11 +86,6 @@ def portable(description: dict[str, Any], project: str) -> dict[str, Any]:
     return found
 
 
-def variables_in(description: Mapping[str, Any]) -> set[str]:
-    """The names of the variables that a description reads."""
-    return {name for name in _VARIABLE.findall(json.dumps(description)) if name}
-
-
 def _pinned(stand: Stand, name: str, service: Mapping[str, Any]) -> dict[str, str]:
     image = service.get("image") or f"{stand.environment.project_name}-{name}"
     found = _inspected(stand, image)
@@ -101,8 +94,17 @@ def _pinned(stand: Stand, name: str, service: Mapping[str, Any]) -> dict[str, st
         found = _inspected(stand, image)
     if found is None:
         raise StageFailed(f"The image of {name}, {image}, is not there.", hint="See that its name is right.")
-    digest = "" if "build" in service else next(iter(found.get("RepoDigests") or ()), "")
+    digest = "" if "build" in service else digest_of(image, found.get("RepoDigests") or ())
     return {"name": name, "image": image, "id": found["Id"], "digest": digest}
+
+
+def digest_of(image: str, known: Iterable[str]) -> str:
+    """The digest of an image in the registry that its name means; "" where that has none. The same content may be known
+    from others, too, which another engine perhaps does not reach."""
+    repository = image.partition("@")[0]
+    if ":" in repository.rpartition("/")[2]:
+        repository = repository.rpartition(":")[0]
+    return next((each for each in sorted(known) if each.partition("@")[0] == repository), "")
 
 
 def _inspected(stand: Stand, image: str) -> dict[str, Any] | None:

@@ -5,17 +5,24 @@ Every piece of evidence says what it found, and where to see it. What is not kno
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+from django.db.models import Max
 
 from apps.common import clock
 from apps.deployments import queries
 from apps.deployments.models import Deployment, Release
 from apps.environments.models import Environment
+from apps.environments.observer import LONGEST_GAP_SECONDS
 from apps.flows.models import FlowTestResult, FlowVersion
 from apps.jobs.states import State
+from apps.testruns.cases.model import LAYERS
 from apps.testruns.models import TestRun
+
+MOST_RUNS = 100  # of the layers since a deployment, the newest; among more a whole one is to be found
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,37 +104,48 @@ def below(release: Release, environment: Environment) -> Iterator[Evidence]:
 
 
 def layers(environment: Environment, newest: Deployment) -> Evidence:
-    """A layered test run that was begun while this release served is green, and no later one is not."""
+    """All layers were run while this release served, and are green; and what was run of them last is green, too."""
     title = f"Layered tests in {environment.name}"
-    run = (
-        TestRun.objects.filter(environment=environment, started_at__gte=newest.finished_at)
-        .exclude(state__in=[State.QUEUED, State.RUNNING, State.CANCELLED])
-        .order_by("-pk")
-        .first()
-    )
+    runs = TestRun.objects.filter(environment=environment, started_at__gte=_undisturbed_since(newest))
+    done = list(runs.filter(state__in=[State.SUCCEEDED, State.FAILED]).order_by("-pk")[:MOST_RUNS])
+    whole = next((run for run in done if set(LAYERS) <= set(run.layers)), None)
     hint = f"Run them: `manage.py testrun start {environment.slug}`."
-    if run is None:
-        return Evidence("layers", title, False, f"No layered test has been run in {environment.slug} since.", hint)
-    refers = f"testrun:{run.pk}"
-    if run.state != State.SUCCEEDED:
-        words = f"Test run {run.pk} of {environment.slug} failed: {run.message}"
+    bad = next((run for run in (*done[:1], whole) if run and run.state == State.FAILED), None)
+    if bad:
+        words, refers = f"Test run {bad.pk} of {environment.slug} failed: {bad.message}", f"testrun:{bad.pk}"
         return Evidence("layers", title, False, words, "See which case, mend it, run the layers again.", refers)
-    return Evidence("layers", title, True, f"Test run {run.pk}: {', '.join(run.layers)} passed.", "", refers)
+    if whole is None:
+        some = f"Only {', '.join(done[0].layers)} of the layers" if done else "No layered test"
+        return Evidence("layers", title, False, f"{some} has been run in {environment.slug} since.", hint)
+    words = f"Test run {whole.pk}: {', '.join(whole.layers)} passed."
+    return Evidence("layers", title, True, words, "", f"testrun:{whole.pk}")
+
+
+def _undisturbed_since(newest: Deployment) -> datetime | None:
+    """Since when this release has served with no other tried meanwhile: one that was taken back has had traffic, too."""
+    later = Deployment.objects.filter(environment=newest.environment_id, pk__gte=newest.pk, switched_at__isnull=False)
+    last: datetime | None = later.aggregate(last=Max("finished_at"))["last"]
+    return max(filter(None, (last, newest.finished_at)), default=None)
 
 
 def health(environment: Environment, newest: Deployment) -> Evidence:
-    """Every service was well at each look for as long as the watch window."""
+    """Every service was well at each look for as long as the watch window, and the last look was just now."""
     title = f"Health of {environment.name}"
-    window = timedelta(seconds=environment.watch_seconds)
     refers = f"environment:{environment.slug}"
+    now, seen = clock.now(), environment.engine_seen_at
+    hint = f"See `manage.py environment status {environment.slug}`; the controller looks by itself."
+    if environment.engine_error:
+        return Evidence("health", title, False, environment.engine_error, hint, refers)
+    if seen is None or now - seen > timedelta(seconds=LONGEST_GAP_SECONDS):
+        last = f"since {seen:%Y-%m-%d %H:%M} UTC" if seen else "yet"
+        words = f"Whether {environment.slug} is well, nobody has looked {last}."
+        return Evidence("health", title, False, words, "Start the controller: it looks by itself.", refers)
     if environment.well_since is None:
-        words = f"Not every service of {environment.slug} is well, or nobody looks."
-        hint = f"See `manage.py environment status {environment.slug}`; the controller looks by itself."
-        return Evidence("health", title, False, words, hint, refers)
-    rest = environment.well_since + window - clock.now()
+        return Evidence("health", title, False, f"Not every service of {environment.slug} is well.", hint, refers)
+    rest = environment.well_since + timedelta(seconds=environment.watch_seconds) - now
     if rest > timedelta():
         words = f"{environment.slug} has been well for less than {environment.watch_seconds} s."
-        return Evidence("health", title, False, words, f"Wait {rest.total_seconds():.0f} s.", refers)
+        return Evidence("health", title, False, words, f"Wait {math.ceil(rest.total_seconds())} s.", refers)
     since = f"{environment.well_since:%Y-%m-%d %H:%M} UTC"
     return Evidence("health", title, True, f"Every service is well since {since}.", "", refers)
 
@@ -135,8 +153,14 @@ def health(environment: Environment, newest: Deployment) -> Evidence:
 def nothing_open(environment: Environment, newest: Deployment) -> Evidence:
     """Nothing is under way there, and nothing has failed since that nobody has seen to."""
     title = f"Nothing open in {environment.name}"
-    later = Deployment.objects.filter(environment=environment, pk__gt=newest.pk).order_by("-pk").first()
-    if later is None or later.state == State.CANCELLED:
+    later = (
+        Deployment.objects.filter(environment=environment, pk__gt=newest.pk)
+        .exclude(state=State.CANCELLED)
+        .select_related("release")
+        .order_by("-pk")
+        .first()
+    )
+    if later is None:
         return Evidence("open", title, True, "Nothing is under way, and nothing has failed since.")
     words = f"Deployment {later.pk} of {later.release} there is {later.status}."
     hint = "Wait until it has ended." if not later.is_final else f"Deploy {newest.release} there once more, or another."

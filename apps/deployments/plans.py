@@ -13,7 +13,7 @@ from typing import Any
 from django.utils.crypto import salted_hmac
 
 from apps.common.files import sha256
-from apps.deployments import gate, queries
+from apps.deployments import describing, gate, queries
 from apps.deployments.models import Deployment, Release
 from apps.deployments.releases import canonical
 from apps.deployments.stages.moving import has_state
@@ -28,20 +28,21 @@ from apps.flows.models import FlowVersion
 
 VERSION = 1
 SAME, CHANGED, ADDED, REMOVED = "same", "changed", "added", "removed"
+PARTS = ("over", "services", "configuration", "flows", "again", "undo")
 BESIDE, IN_PLACE, RESTARTED = "beside", "in place", "restarted"
 _NEEDED = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::?\?[^}]*)?\}|\$([A-Za-z_][A-Za-z0-9_]*)")
 
 
 def make(release: Release, environment: Environment) -> dict[str, Any]:
-    """{"version", "release", "environment", "over", "services", "configuration", "flows", "undo", "digest"}; the format is
-    in docs/reference/release.md. Values of variables stand in it as keyed fingerprints, never as they are."""
+    """{"version", "release", "environment", "over", "services", "configuration", "flows", "again", "undo", "digest"}; the
+    format is in docs/reference/release.md. Values of variables stand in it as keyed fingerprints, never as they are."""
     newest = queries.newest_good(environment)
     old = newest.release if newest else None
     reads = set(release.manifest["configuration"]) | set(old.manifest["configuration"] if old else ())
     known = {name: each for name, each in fingerprints(environment).items() if name in reads}
     before = newest.plan.get("configuration", {}).get("known", {}) if newest else {}
     moved = {name for name in {*known, *before} if known.get(name) != before.get(name)} if newest else set()
-    changes = services(old, release, moved)
+    changes, changed_flows = services(old, release, moved), flows(old, release)
     plan = {
         "version": VERSION,
         "release": release.name,
@@ -49,7 +50,8 @@ def make(release: Release, environment: Environment) -> dict[str, Any]:
         "over": old.name if old else None,
         "services": changes,
         "configuration": configuration(old, release, known, moved),
-        "flows": flows(old, release),
+        "flows": changed_flows,
+        "again": again(release, changes, changed_flows),
         "undo": undo(changes),
     }
     return {**plan, "digest": sha256(canonical(plan))}
@@ -60,9 +62,7 @@ def check(stand: DeploymentStand) -> None:
     job = stand.deployment
     now = make(job.release, job.environment)
     if now["digest"] != job.plan_digest:
-        parts = [
-            part for part in ("over", "services", "configuration", "flows", "undo") if now[part] != job.plan.get(part)
-        ]
+        parts = [part for part in PARTS if now[part] != job.plan.get(part)]
         raise StageFailed(
             f"The plan is stale: {', '.join(parts)} differ from what was agreed to.",
             hint="Look at it again, and deploy anew.",
@@ -83,7 +83,9 @@ def services(old: Release | None, new: Release, moved: Iterable[str]) -> list[di
     new_ids = {each["name"]: each for each in new.services}
     found = []
     for name in sorted({*was, *will}):
-        because = _because(was.get(name), will.get(name), set(moved)) if name in was and name in will else []
+        because = _because(was[name], will[name]) if name in was and name in will else []
+        if name in was and name in will:
+            because += [f"${each}" for each in sorted(set(moved) & describing.read_by(new.description, name))]
         change = ADDED if name not in was else REMOVED if name not in will else CHANGED if because else SAME
         found.append(
             {
@@ -102,17 +104,9 @@ def _described(release: Release | None) -> dict[str, Any]:
     return dict(release.description["services"]) if release else {}
 
 
-def _because(was: Mapping[str, Any] | None, will: Mapping[str, Any] | None, moved: set[str]) -> list[str]:
-    """What of a service's description differs: "image", "environment", a variable that it reads …"""
-    was, will = was or {}, will or {}
-    keys = sorted(key for key in {*was, *will} if was.get(key) != will.get(key))
-    return keys + [f"${name}" for name in sorted(moved & _variables(will))]
-
-
-def _variables(description: Mapping[str, Any]) -> set[str]:
-    return {
-        one or other for one, other in re.findall(r"\$(?:\$|\{([A-Za-z_]\w*)|([A-Za-z_]\w*))", canonical(description))
-    } - {""}
+def _because(was: Mapping[str, Any], will: Mapping[str, Any]) -> list[str]:
+    """What of a service's description differs: "image", "environment" …"""
+    return sorted(key for key in {*was, *will} if was.get(key) != will.get(key))
 
 
 def _how(release: Release, name: str) -> str:
@@ -202,6 +196,33 @@ def _written(sha: str) -> dict[str, set[str]]:
     except FlowInvalid:
         return {}
     return {sink.path: {column.name for column in plan.schema_of(sink.step)} for sink in plan.sinks}
+
+
+# --- what runs once more ---------------------------------------------------------------------------------
+
+
+def again(
+    new: Release, changes: Iterable[Mapping[str, Any]], changed_flows: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """{"services", "flows"}: names of the services that do their work and end (migrations, mostly) and do it once more, and
+    of the flows whose next run is of another version. What they have written before stays as it is until then."""
+    ends = _ending(new.description)
+    return {
+        "services": [each["name"] for each in changes if each["change"] in (ADDED, CHANGED) and each["name"] in ends],
+        "flows": [each["name"] for each in changed_flows if each["change"] in (ADDED, CHANGED)],
+    }
+
+
+def _ending(description: Mapping[str, Any]) -> set[str]:
+    """The services for whose end another waits."""
+    awaited = (each.get("depends_on") or {} for each in description["services"].values())
+    return {
+        name
+        for each in awaited
+        if isinstance(each, Mapping)
+        for name, how in each.items()
+        if (how or {}).get("condition") == "service_completed_successfully"
+    }
 
 
 # --- going back ----------------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ def release(found: Release) -> dict[str, Any]:
 
 
 def stages(job: Build | Deployment) -> list[dict[str, Any]]:
-    """[{"name", "title", "status", "seconds", "message", "hint", "tail"}]; `seconds` is null before a stage has begun."""
+    """[{"name", "title", "status", "seconds", "message", "hint", "tail", "refers_to"}]; `seconds` is null before a stage has
+    begun; `refers_to` is where more is to be seen: "snapshot:…"."""
     return [
         {
             "name": row.name,
@@ -34,6 +35,7 @@ def stages(job: Build | Deployment) -> list[dict[str, Any]]:
             "message": row.message,
             "hint": row.hint,
             "tail": row.tail.splitlines(),
+            "refers_to": row.refers_to,
         }
         for row in job.stages.all()
     ]

@@ -3,8 +3,8 @@
 from typing import Any
 
 from apps.audit.actors import SYSTEM
-from apps.common import clock
-from apps.deployments import releases
+from apps.common import clock, files
+from apps.deployments import describing, releases
 from apps.deployments.models import Build, Deployment, Release
 from apps.environments.models import Environment
 
@@ -20,6 +20,20 @@ def keep(word: str = "one", origin: Environment | None = None, flows: Any = ()) 
     services = [{"name": "web", "image": "busybox:1", "id": "sha256:" + "0" * 64, "digest": ""}]
     manifest = releases.manifest_of(description, services, flows, [])
     return releases.keep(by=SYSTEM, origin=origin or environment(), manifest=manifest, description=description)
+
+
+def release(services: dict[str, Any], *, flows: Any = (), origin: Environment | None = None, **more: Any) -> Release:
+    """A release of these services, each as compose describes it; an image's id is made of its name. `more` are other
+    parts of the description."""
+    images = {name: f"sha256:{files.sha256(each.get('image', 'busybox:1'))}" for name, each in services.items()}
+    pinned = [
+        {"name": name, "image": each.get("image", "busybox:1"), "id": images[name], "digest": ""}
+        for name, each in services.items()
+    ]
+    description = {"services": {name: {**each, "image": images[name]} for name, each in services.items()}, **more}
+    named = [{"name": each.flow.name, "version": each.number, "sha256": each.sha256} for each in flows]
+    manifest = releases.manifest_of(description, pinned, named, sorted(describing.variables_in(description)))
+    return releases.keep(by=SYSTEM, origin=origin or environment(), manifest=manifest, description=description)[0]
 
 
 def deployment(where: Environment, release: Release, state: str = "succeeded", **fields: Any) -> Deployment:

@@ -4,16 +4,21 @@ import io
 import json
 import sys
 
+import jsonschema
 import pytest
 from django.core.management import call_command
 
 from apps.accounts.models import RoleGrant, User
+from apps.common import clock
+from apps.deployments import record
 from apps.deployments.models import Deployment
+from apps.deployments.stages import forward
 from tests.deployments import deploying, making
 from tests.environments.containers.projects import needs_engine
-from tests.stack.portal import free_port
+from tests.stack.portal import ROOT, free_port
 
 pytestmark = pytest.mark.django_db
+SCHEMA = json.loads((ROOT / "docs/reference/deployment.schema.json").read_text())
 
 
 @pytest.fixture
@@ -95,6 +100,71 @@ def test_status_says_what_serves(command, shop):
     assert "r1 serves in shop." in command("deployment", "status", "shop", json_wanted=False)[1]
 
 
+@pytest.mark.parametrize(
+    ("state", "fields", "told", "status"),
+    [
+        ("queued", {}, "queued", 0),
+        ("queued", {"queued_at": None}, "waiting", 0),
+        (
+            "succeeded",
+            {"watched": {"seconds": 2.0, "requests": 9, "errors": 0, "base": {"requests": 1}}},
+            "succeeded",
+            0,
+        ),
+        ("failed", {"message": "No."}, "failed", 1),
+        ("failed", {"message": "No.", "outcome": "reverted"}, "reverted", 1),
+        ("cancelled", {}, "cancelled", 0),
+    ],
+)
+def test_the_last_deployment_is_told_in_every_state_as_the_schema_says(command, shop, state, fields, told, status):
+    job = making.deployment(shop, making.keep()[0], state, **fields)
+    record.open_stages(job, forward.STAGES)
+    ended, said, _ = command("deployment", "status", "shop")
+    jsonschema.validate(said["last"], SCHEMA)
+    assert (ended, said["last"]["status"]) == (status, told)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("rollback", "shop"), "nothing_to_roll_back"),
+        (("rollback", "shop", "--to", "r9"), "unknown"),
+        (("start", "later", "--release", "r1"), "gate_shut"),
+        (("start", "later"), "unknown"),
+        (("start", "shop"), "environment_busy"),
+        (("start", "nowhere"), "unknown"),
+        (("approve", "1", "--user", "nobody"), "approval_refused"),
+        (("start", "shop", "--as", "nobody"), "unknown_account"),
+    ],
+)
+def test_what_is_refused_ends_with_2_a_document_and_a_sentence(command, shop, words, code, monkeypatch):
+    making.environment("later", after=shop)
+    making.deployment(shop, making.keep()[0], "queued")
+    if words[0] == "rollback":
+        Deployment.objects.update(state="cancelled", finished_at=clock.now())
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a guess\n"))
+    status, said, complaint = command("deployment", *words)
+    assert (status, said["version"], said["error"]["code"]) == (2, 1, code)
+    assert said["error"]["message"] in complaint
+    assert said["error"]["hint"], "what to do about it"
+    assert "a guess" not in complaint
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_no_engine_answers_it_ends_with_1_and_says_so(command, shop, tmp_path, settings, monkeypatch):
+    settings.DATA = tmp_path / "data"
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    making.keep()
+    status, said, _ = command("deployment", "start", "shop", "--wait")
+    jsonschema.validate(said, SCHEMA)
+    assert (status, said["status"]) == (1, "failed")
+    assert "Nothing was changed." in said["message"]
+    assert [each["status"] for each in said["stages"]] == ["failed", *["skipped"] * 7]
+    assert said["stages"][0]["hint"]
+    status, made, _ = command("release", "create", "shop")
+    assert (status, made["release"], made["status"]) == (1, None, "failed")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_made_and_deployed_by_commands_alone(command, tmp_path, settings):
     needs_engine()
@@ -107,7 +177,18 @@ def test_made_and_deployed_by_commands_alone(command, tmp_path, settings):
         assert [row["name"] for row in made["stages"]] == ["platform", "config", "build", "pin"]
         status, done, _ = command("deployment", "start", "shop", "--wait")
         assert (status, done["release"], done["status"]) == (0, "r1", "succeeded")
-        assert {"name", "status", "seconds", "message"} <= set(done["stages"][0])
+        jsonschema.validate(done, SCHEMA)
+        assert all(each["seconds"] is not None for each in done["stages"])
+        shop.services["web"]["environment"] = {"WORD": "two"}
+        shop.write()
+        command("release", "create", "shop")
+        status, done, said = command("deployment", "start", "shop", "--wait", json_wanted=False)
+        assert (status, done) == (0, ""), "what is for people goes to stderr"
+        assert "r2 serves in Shop." in said
+        assert said.count("\n") >= 9, "a line for each stage"
+        status, back, _ = command("deployment", "rollback", "shop", "--wait")
+        assert (status, back["release"], back["kind"], back["status"]) == (0, "r1", "rollback", "succeeded")
+        assert command("deployment", "status", "shop")[1]["pinned"] is True
         shop.services["web"]["image"] = "busybox:of-nobody"
         shop.write()
         status, made, _ = command("release", "create", "shop")

@@ -131,6 +131,12 @@ def _tell_plan(made: dict[str, Any], evidence: list[gate.Evidence]) -> None:
     for flow in made["flows"]:
         lost = f", loses {', '.join(flow['lost'])}" if flow["lost"] else ""
         shown.print(f"flow {flow['name']}: {flow['change']}, v{flow['from'] or '-'} to v{flow['to'] or '-'}{lost}")
+    for kind, what in (
+        ("services", "does its work once more"),
+        ("flows", "runs in its new version from its next run on"),
+    ):
+        for name in made["again"][kind]:
+            shown.print(f"{name} {what}")
     shown.print(made["undo"]["words"])
     for each in evidence:
         shown.print(
