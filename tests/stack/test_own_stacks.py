@@ -70,7 +70,8 @@ class Checkout:
         """Service → the name of its container."""
         label = f"label=com.docker.compose.project={self.project}"
         form = '{{.Label "com.docker.compose.service"}} {{.Names}}'
-        return dict(line.split() for line in docker("ps", "--all", "--filter", label, "--format", form).splitlines())
+        found = [line.split() for line in docker("ps", "--all", "--filter", label, "--format", form).splitlines()]
+        return {service: name for service, name in found if not name.endswith("-kept")}
 
     def is_well(self) -> bool:
         said = json.loads(self.manage("environment", "status", self.environment, "--json").stdout)
@@ -319,6 +320,49 @@ def test_a_new_build_is_deployed_without_a_failed_request(staging, staging_up):
     print(f"{len(answers)} answers, {len(failures)} failures; {before} became {staging.containers()['app']}")
     assert staging.containers()["app"] != before
     assert (failures, set(answers)) == ([], {200})
+
+
+def test_a_release_of_it_goes_in_and_is_taken_back_without_a_failed_request(staging, staging_up):
+    def release():
+        made = json.loads(staging.manage("release", "create", "staging", "--json").stdout)
+        assert made["status"] == "succeeded", made
+        return made["release"]
+
+    def deploy(*words):
+        failures, answers, stop = [], [], threading.Event()
+
+        def load():
+            while not stop.is_set():
+                try:
+                    with urllib.request.urlopen(f"{staging.address}/healthz", timeout=20) as answer:
+                        answers.append(answer.status)
+                except (urllib.error.URLError, OSError) as error:
+                    failures.append(str(error))
+                stop.wait(0.02)
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        try:
+            done = json.loads(staging.manage("deployment", *words, "--wait", "--json").stdout)
+        finally:
+            stop.set()
+            thread.join()
+        print(words, done["status"], [(row["name"], row["seconds"], row["message"]) for row in done["stages"]])
+        print(f"{len(answers)} answers, {len(failures)} failures")
+        assert done["status"] == "succeeded", done
+        assert (failures, set(answers)) == ([], {200})
+        return done["release"]
+
+    staging.manage("environment", "change", "staging", "--watch-seconds", "5")
+    before = staging.containers()
+    first = deploy("start", "staging", "--release", release())
+    assert set(before.values()) == set(staging.containers().values()), "it is what runs already"
+    (staging.folder / "apps/portal/__init__.py").write_text('"""Changed once more."""\n')
+    second = deploy("start", "staging", "--release", release())
+    assert second != first
+    assert staging.containers()["app"] != before["app"]
+    assert deploy("rollback", "staging") == first
+    wait_for(staging.is_well, 120, "the stack after the rollback")
 
 
 def test_down_leaves_nothing_of_staging_but_the_volumes(staging, staging_up):

@@ -65,8 +65,9 @@ def replicas(service: Mapping[str, Any]) -> int:
     return int(service.get("scale") or (service.get("deploy") or {}).get("replicas", service.get("scale", 1)))
 
 
-# What says nothing of the container itself: in which order it starts, of how many, where its image comes from.
-_BESIDE = frozenset({"build", "depends_on", "deploy", "profiles", "pull_policy", "scale"})
+# What says nothing of the container itself: in which order it starts, of how many, where its image comes from. Of images
+# the content counts, by whichever name.
+_BESIDE = frozenset({"build", "depends_on", "deploy", "image", "profiles", "pull_policy", "scale"})
 
 
 def made_from(service: Mapping[str, Any]) -> str:

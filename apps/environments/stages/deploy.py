@@ -129,20 +129,21 @@ def routed(stand: Stand, config: Mapping[str, Any], routes: Iterable[str]) -> li
 
 def with_kept(stand: Stand, config: Mapping[str, Any], routes: Iterable[str]) -> list[Routed]:
     """The containers of these services, also those that are kept for a rollback."""
-    routes = set(routes)
-    names = docker(stand, commands.containers_of(stand.environment.project_name)).split()
+    routes, project = set(routes), stand.environment.project_name
+    names = docker(stand, commands.containers_of(project)).split()
     if not names or not routes:
         return []
     hashes = _hashes(stand) if any(not _mark(config["services"][name]) for name in routes) else {}
-    ids = {image: _image_id(stand, image) for image in {config["services"][name].get("image") or "" for name in routes}}
-    images = {name: ids[config["services"][name].get("image") or ""] for name in routes}
+    named = {name: config["services"][name].get("image") or f"{project}-{name}" for name in routes}
+    ids = {image: _image_id(stand, image) for image in set(named.values())}
+    images = {name: ids[image] for name, image in named.items()}
     found = []
     for each in sorted(json.loads(docker(stand, commands.inspect(names))), key=lambda each: each["Created"]):
         labels, state = each["Config"]["Labels"], each["State"]
         service = labels.get(commands.SERVICE_LABEL, "")
         if service in routes:
             current = _is_described(labels, config["services"][service], hashes.get(service, ""))
-            current = current and images[service] in ("", each["Image"])
+            current = current and images[service] == each["Image"]
             health = (state.get("Health") or {}).get("Status", "")
             found.append(
                 Routed(
@@ -180,9 +181,7 @@ def _image_id(stand: Stand, image: str) -> str:
     if image.startswith("sha256:"):
         return image
     try:
-        return (
-            str(json.loads(stand.run(commands.inspect_image(image), timeout=30, quiet=True))[0]["Id"]) if image else ""
-        )
+        return str(json.loads(stand.run(commands.inspect_image(image), timeout=30, quiet=True))[0]["Id"])
     except StageFailed:
         return ""
 
