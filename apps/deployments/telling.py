@@ -31,7 +31,7 @@ def plan(made: Mapping[str, Any]) -> dict[str, Any]:
         "changes": [{**each, "words": _how(each)} for each in services if each["change"] != "same"],
         "same": [each["name"] for each in services if each["change"] == "same"],
         "names": [(word, found) for word, found in names if found],
-        "again": [_again(each) for each in made.get("rerun") or ()],
+        "again": list(_again(made.get("again") or {})),
     }
 
 
@@ -43,9 +43,10 @@ def _how(service: Mapping[str, Any]) -> str:
     return HOW.get(service["how"], service["how"])
 
 
-def _again(each: Any) -> str:
-    """What is run once more: a flow's name, or a row that has one."""
-    return str(each.get("words") or each.get("flow") or each.get("name")) if isinstance(each, Mapping) else str(each)
+def _again(again: Mapping[str, Any]) -> Iterator[str]:
+    """What runs once more, a sentence each."""
+    yield from (f"{name} does its work once more." for name in again.get("services", ()))
+    yield from (f"{name} runs in its new version from its next run on." for name in again.get("flows", ()))
 
 
 # --- a plan that is stale ------------------------------------------------------------------------------
@@ -73,6 +74,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     found = [
         *_over(before, now), *_services(before, now), *_configuration(before, now), *_flows(before, now)
     ]  # fmt: skip
+    if before.get("again") != now.get("again"):
+        found.append("What runs once more is different.")
     if before.get("undo") != now.get("undo"):
         found.append("What can be undone is different.")
     return found or ["Something that this page does not show is different."]

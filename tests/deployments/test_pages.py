@@ -256,11 +256,18 @@ def test_who_may_not_deploy_sees_the_plan_without_a_button(client):
     page(client, "plan", "shop", "r1", status=403, digest="x")
 
 
+def test_the_plan_says_what_runs_once_more(client, operator, chain):
+    known = scenes.everything()
+    assert "shop_orders runs in its new version from its next run on." in client.get(known["PLAN"]).content.decode()
+    shown = telling.plan({"again": {"services": ["migrate"], "flows": []}})
+    assert shown["again"] == ["migrate does its work once more."]
+
+
 def test_differences_name_each_part():
     service = {"name": "web", "change": "same", "how": "", "from": "a", "to": "a", "because": []}
     before = {"digest": "1", "over": "r1", "services": [service], "configuration": {"known": {"A": "1", "B": "2"}},
               "flows": [], "undo": {"state": "stays"}}  # fmt: skip
-    now = {**before, "digest": "2", "over": "r2", "undo": {"state": "restored"},
+    now = {**before, "digest": "2", "over": "r2", "undo": {"state": "restored"}, "again": {"services": ["migrate"], "flows": []},
            "services": [{**service, "change": "changed", "because": ["image"]}],
            "configuration": {"known": {"A": "9", "C": "3"}}, "flows": [{"name": "orders"}]}  # fmt: skip
     assert telling.differences(before, now) == [
@@ -270,6 +277,7 @@ def test_differences_name_each_part():
         "The variable B has none any more.",
         "The variable C has a value now.",
         "The flow orders changes in another way.",
+        "What runs once more is different.",
         "What can be undone is different.",
     ]
     assert telling.differences(before, before) == []
