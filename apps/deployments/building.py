@@ -72,18 +72,27 @@ def pin(stand: BuildStand) -> Outcome:
 
 
 def portable(description: dict[str, Any], project: str) -> dict[str, Any]:
-    """What compose says of the files, without what belongs to one environment alone: the project's name, and the names that
-    compose makes from it."""
+    """What compose says of the files, without what belongs to one environment alone: the project's name, the names that
+    compose makes from it, and fixed names of containers, of which an engine could have one only."""
     found = {key: each for key, each in description.items() if key != "name"}
     for kind in ("networks", "volumes", "secrets", "configs"):
         for key, each in (found.get(kind) or {}).items():
             if each and each.get("name") == f"{project}_{key}" and not each.get("external"):
                 found[kind][key] = {name: value for name, value in each.items() if name != "name"}
-    found["services"] = {
-        name: {key: value for key, value in service.items() if key not in _NOT_KEPT}
-        for name, service in found["services"].items()
-    }
+    found["services"] = {name: _portable(service) for name, service in found["services"].items()}
     return found
+
+
+def _portable(service: Mapping[str, Any]) -> dict[str, Any]:
+    """A service without what says how its image is made, nor a fixed name: that stays as an alias, since others may call it
+    by that."""
+    kept = {key: value for key, value in service.items() if key not in _NOT_KEPT}
+    if name := kept.pop("container_name", ""):
+        kept["networks"] = {
+            network: {**(how or {}), "aliases": sorted({*((how or {}).get("aliases") or ()), name})}
+            for network, how in (kept.get("networks") or {}).items()
+        }
+    return kept
 
 
 def _pinned(stand: Stand, name: str, service: Mapping[str, Any]) -> dict[str, str]:

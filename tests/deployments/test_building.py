@@ -58,6 +58,23 @@ def test_what_belongs_to_one_environment_is_left_out_of_the_description():
     }
 
 
+def test_a_fixed_name_of_a_container_becomes_one_that_others_may_call_it_by():
+    web = {
+        "container_name": "shop-web",
+        "networks": {"front": None, "back": {"aliases": ["web.internal"], "priority": 1}},
+    }
+    found = building.portable({"name": "one", "services": {"web": web, "bus": {"container_name": "b"}}}, "one")[
+        "services"
+    ]
+    assert found["web"] == {
+        "networks": {
+            "front": {"aliases": ["shop-web"]},
+            "back": {"aliases": ["shop-web", "web.internal"], "priority": 1},
+        }
+    }
+    assert found["bus"] == {"networks": {}}
+
+
 @pytest.mark.parametrize(
     ("written", "names"),
     [

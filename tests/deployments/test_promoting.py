@@ -138,3 +138,21 @@ def test_a_variable_that_is_missing_ends_it_before_anything_is_changed(line):
     assert (done.status, production.containers()) == ("failed", {}), told(done)
     assert "GREETING" in done.message
     assert "Nothing was changed." in done.message
+
+
+def test_services_with_fixed_names_run_beside_each_other_and_in_two_environments(line):
+    staging, production = line
+    fixed = f"{staging.project}-fixed"
+    staging.services["db"]["container_name"] = f"{fixed}-db"
+    staging.services["web"]["container_name"] = f"{fixed}-web"
+    assert staging.deploy(staging.release()).status == "succeeded"
+    staging.services["web"]["user"] = "0"
+    release = staging.release()
+    done = staging.deploy(release)
+    assert done.status == "succeeded", told(done)
+    prove(staging)
+    done = promote(production, release)
+    assert done.status == "succeeded", told(done)
+    assert (answer(staging), answer(production)) == ("this is staging", "this is production")
+    said = docker("exec", f"{production.project}-db-1", "wget", "-q", "-O", "-", f"http://{fixed}-web:8000/")
+    assert said.strip() == "this is production", "each is called by that name in its own network"
