@@ -76,9 +76,9 @@ def start_beside(stand: DeploymentStand) -> Outcome:
     beside = [name for name in changed if name in stand.routes]
     if not changed:
         return Outcome("Nothing differs from what runs.")
-    return Outcome(
-        f"{', '.join(beside) or 'What is new'} is well beside the old." if beside else "What is new is there."
-    )
+    if not beside:
+        return Outcome("What is new is there.")
+    return Outcome(f"{', '.join(beside)} {'is' if len(beside) == 1 else 'are'} well beside the old.")
 
 
 def probe(stand: DeploymentStand) -> Outcome:
@@ -110,7 +110,7 @@ def drain(stand: DeploymentStand) -> Outcome:
     kept = moving.settle(stand, keep=True, since=since)
     if not kept:
         return Outcome("Nothing is left over.")
-    return Outcome(f"The {', '.join(kept)} of before is stopped, and kept for a rollback.")
+    return Outcome(f"{', '.join(kept)} of before {'is' if len(kept) == 1 else 'are'} stopped, and kept for a rollback.")
 
 
 PLAN = Stage("plan", "Check the plan", check_plan)
