@@ -8,6 +8,14 @@ from django.db import models
 from django.db.models import Q
 
 from apps.common import clock
+from apps.deployments.hooks.models import (  # noqa: F401  Django looks for models here
+    Delivery,
+    Fetch,
+    FetchStage,
+    HookSource,
+    HookTarget,
+    Notice,
+)
 from apps.environments.models import Environment, StageRow
 from apps.jobs.models import Job
 from apps.jobs.states import State
@@ -74,6 +82,9 @@ class Build(Job):
     release = models.ForeignKey(Release, on_delete=models.PROTECT, null=True, blank=True, related_name="builds")
     settings = models.JSONField(default=dict)  # as a stack job has them
     note = models.CharField(max_length=200, blank=True, default="")
+    # The compose file of what was fetched for this build, and its commit; "" for the environment's own file.
+    file = models.CharField(max_length=1000, blank=True, default="")
+    revision = models.CharField(max_length=80, blank=True, default="")
     action = "build"
 
     class Meta(Job.Meta):
