@@ -8,14 +8,12 @@ from django.db import models
 from django.db.models import Q
 
 from apps.common import clock
-from apps.deployments.hooks.models import (  # noqa: F401  Django looks for models here
-    Delivery,
-    Fetch,
-    FetchStage,
-    HookSource,
-    HookTarget,
-    Notice,
-)
+from apps.deployments.hooks.models import Delivery as Delivery  # Django looks for models here
+from apps.deployments.hooks.models import Fetch as Fetch
+from apps.deployments.hooks.models import FetchStage as FetchStage
+from apps.deployments.hooks.models import HookSource as HookSource
+from apps.deployments.hooks.models import HookTarget as HookTarget
+from apps.deployments.hooks.models import Notice as Notice
 from apps.environments.models import Environment, StageRow
 from apps.jobs.models import Job
 from apps.jobs.states import State

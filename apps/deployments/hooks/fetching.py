@@ -180,7 +180,7 @@ def build(stand: FetchStand) -> Outcome:
     assert job.build is not None
     while not job.build.is_final:
         # Here, where no other worker has begun: this one has the engine, too.
-        if executor.execute_build(job.build_id) is None:
+        if executor.execute_build(job.build.pk) is None:
             stand.wait(LOOK_SECONDS)
         stand.check()
         job.build.refresh_from_db()

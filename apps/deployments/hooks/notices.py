@@ -17,10 +17,10 @@ from apps.audit.actions import record
 from apps.audit.actors import SYSTEM
 from apps.common import clock, masking
 from apps.common.errors import FlowControlError
+from apps.deployments import record as stages
 from apps.deployments.hooks import sending, signing
 from apps.deployments.hooks.models import LIVE, Fetch, HookTarget, Notice
 from apps.deployments.models import Build, Deployment
-from apps.environments import record as record_of_stages
 from apps.environments import variables
 from apps.jobs import actions as jobs
 from apps.jobs import leases
@@ -44,7 +44,7 @@ def of_deployment(job: Build | Deployment) -> None:
 
 def close_fetch(job: Fetch) -> None:
     """A fetch has ended: its stages say so, and who is to know is told. Rows only."""
-    record_of_stages.close(job)  # type: ignore[arg-type]  it has the same rows
+    stages.close_stages(job)
     of_fetch(job)
 
 

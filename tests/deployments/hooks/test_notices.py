@@ -191,8 +191,12 @@ def test_public(ip):
         "http://",
         "http://a:b@c.org/",
         "http://a.org/#x",
-    ]
-    + ["http://a.org:99999/", "http://a.org/\r\nX: y", "http://a .org/", "http://[::1/", "javascript:1"],
+        "http://a.org:99999/",
+        "http://a.org/\r\nX: y",
+        "http://a .org/",
+        "http://[::1/",
+        "javascript:1",
+    ],
 )
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(sending.AddressRefused):

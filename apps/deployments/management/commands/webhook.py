@@ -173,11 +173,11 @@ def deliveries(options: dict[str, Any]) -> int:
     limit = max(1, min(options["limit"], 1000))
     if options["way"] == "in":
         rows = Delivery.objects.select_related("source").order_by("-id")
-        rows = rows.filter(source=_hook("in", options["name"])) if options["name"] else rows
+        rows = rows.filter(source_id=_hook("in", options["name"]).pk) if options["name"] else rows
         shown = [showing.delivery(each) for each in rows[:limit]]
     else:
         sent = Notice.objects.select_related("target").order_by("-id")
-        sent = sent.filter(target=_hook("out", options["name"])) if options["name"] else sent
+        sent = sent.filter(target_id=_hook("out", options["name"]).pk) if options["name"] else sent
         shown = [showing.notice(each) for each in sent[:limit]]
     if options["json"]:
         speaking.print_json({"version": 1, "deliveries": shown})
