@@ -78,10 +78,14 @@ class FetchStand(Stand):
         self._variables = {name: each for name, each in passed_on().items() if not name.startswith("DOCKER_")}
 
     def git(self, command: tuple[str, ...], timeout: float, more: dict[str, str]) -> str:
+        """What git says. Raises StageFailed with git's own reason."""
         before = self._variables
         self._variables = {**before, **more}
         try:
             return self.run(command, timeout=timeout)
+        except StageFailed as failure:
+            message, hint = repositories.explain(self.source.repository, failure.tail)
+            raise StageFailed(message or failure.message, hint=hint or failure.hint, tail=failure.tail) from failure
         finally:
             self._variables = before
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -109,6 +110,43 @@ def commit_in(said: str) -> str:
     """The commit that git names first; "" where it names none."""
     found = _COMMIT.match(said.strip())
     return found[0] if found else ""
+
+
+# What git says (in English: LC_ALL is set), what that means, what to do.
+_MEANT = (
+    (
+        r"not resolve host",
+        "its host is not found",
+        "See that the address is right, and that this machine may reach it.",
+    ),
+    (
+        r"could not read (Username|Password)|Authentication failed|Permission denied|terminal prompts disabled|HTTP 40[13]",
+        "it does not let us in",
+        "Name a secret that opens it: user:token for https, a private key for ssh.",
+    ),
+    (
+        r"[Nn]ot found|does not exist|does not appear to be a git repository|not read from remote",
+        "it is not there, or does not let us in",
+        "See that the address is right; a private repository needs a secret that opens it.",
+    ),
+    (r"dubious ownership", "it belongs to another user of that machine", "Let it belong to the user of the worker."),
+    (
+        r"Host key verification failed",
+        "its host has another key than before",
+        "See why; then remove it from known_hosts.",
+    ),
+    (r"refused|timed out|unreachable", "its host does not answer", "Try again later: redeliver it."),
+    (r"not allowed", "git may not use that protocol", "Write https, ssh or a path."),
+)
+
+
+def explain(url: str, lines: Sequence[str]) -> tuple[str, str]:
+    """(what is wrong, what to do) of what git said last; ("", "") where it said nothing that is known."""
+    said = "\n".join(lines)
+    for pattern, meaning, hint in _MEANT:
+        if re.search(pattern, said):
+            return f"{url} could not be read: {meaning}.", hint
+    return "", ""
 
 
 # --- what git gets to know -----------------------------------------------------------------------------

@@ -100,8 +100,10 @@ def test_a_branch_or_repository_that_is_not_there_is_said(source, repository, mo
     type(source).objects.update(branch="main", repository="/srv/not there".replace(" ", "-"))
     knock()
     job = attempt(monkeypatch)
+    row = job.stages.get(name="fetch")
     assert job.state == "failed"
-    assert job.stages.get(name="fetch").tail
+    assert row.message == "/srv/not-there could not be read: it is not there, or does not let us in."
+    assert (bool(row.tail), "needs a secret" in row.hint) == (True, True)
 
 
 def test_what_is_asked_for_while_a_later_one_waits_is_left_to_that(source, monkeypatch):

@@ -98,3 +98,27 @@ def test_a_key_is_a_file_that_ssh_is_told_of():
         "ssh -oBatchMode=yes -oConnectTimeout=20 -oStrictHostKeyChecking=accept-new"
         " -oUserKnownHostsFile=/d/hosts -oIdentityFile=/d/key -oIdentitiesOnly=yes"
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("fatal: unable to access 'https://h/x/': Could not resolve host: h", "its host is not found"),
+        ("fatal: could not read Username for 'https://h': terminal prompts disabled", "it does not let us in"),
+        ("git@h: Permission denied (publickey).", "it does not let us in"),
+        ("remote: Repository not found.", "it is not there"),
+        ("fatal: detected dubious ownership in repository at '/x'", "it belongs to another user"),
+        ("Host key verification failed.", "another key than before"),
+        ("ssh: connect to host h port 22: Connection refused", "does not answer"),
+        ("fatal: transport 'ext' not allowed", "may not use that protocol"),
+    ],
+)
+def test_what_git_says_is_explained(said, meant):
+    message, hint = repositories.explain("U", ["warning: x", said])
+    assert message.startswith("U could not be read: ")
+    assert meant in message
+    assert hint
+
+
+def test_what_is_not_known_is_left_as_git_said_it():
+    assert repositories.explain("U", ["fatal: something new"]) == ("", "")
