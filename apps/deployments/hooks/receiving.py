@@ -193,10 +193,10 @@ def _asked(provider: str, hook: Hook) -> Asked:
         event = hook.headers.get("x-gitlab-event", "").lower().removesuffix(" hook").replace(" ", "_")[:100]
         gone = isinstance(after := payload.get("after"), str) and bool(after) and not after.strip("0")
         return Asked(event, _branch(payload.get("ref")), False, gone)
-    event = str(payload.get("type") or "push")[:100]
+    event = _plain(str(payload.get("type") or "push"))[:100]
     data = payload.get("data")
     found = data if isinstance(data, dict) else payload
-    branch = _branch(found.get("ref")) or (str(found["branch"]) if found.get("branch") else None)
+    branch = _branch(found.get("ref")) or (_plain(str(found["branch"])) if found.get("branch") else None)
     return Asked(event, branch, event == "ping")
 
 
@@ -212,7 +212,12 @@ def _payload(hook: Hook) -> dict[str, Any]:
 
 def _branch(ref: Any) -> str | None:
     """The branch of refs/heads/<branch>; another ref as it is, so that it fits none."""
-    return ref.removeprefix("refs/heads/").replace("\0", "") if isinstance(ref, str) else None
+    return _plain(ref.removeprefix("refs/heads/")) if isinstance(ref, str) else None
+
+
+def _plain(text: str) -> str:
+    """What a database takes: JSON may spell a NUL, or half a character."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 # --- not signed, or too many ----------------------------------------------------------------------------

@@ -194,6 +194,16 @@ def test_a_ref_of_any_kind_does_no_harm(ref):
     assert send(json.dumps({"ref": ref, "after": []}).encode()).status in (200, 202)
 
 
+@pytest.mark.parametrize("text", ["\\u0000", "\\ud800", "a\\u0000b" * 5000])
+def test_what_no_database_takes_does_no_harm(text):
+    source("any", provider="generic")
+    for number, body in enumerate(
+        (f'{{"type": "{text}"}}', f'{{"ref": "{text}"}}', f'{{"data": {{"branch": "{text}"}}}}')
+    ):
+        headers = signing.standard_headers([SECRET], f"msg_{number}", int(time.time()), body.encode())
+        assert take(body.encode(), list(headers.items()), "any").document["status"] == "ignored"
+
+
 def test_github_may_send_a_form():
     source()
     body = b"payload=" + quote(push().decode()).encode()

@@ -177,6 +177,17 @@ def test_bad_encodings_in_headers_do_no_harm(service):
     assert b'"ignored"' in said
 
 
+def test_the_same_at_once_counts_once(service):
+    body = push()
+    headers, answers = github(body, secret=service.secret), []
+    threads = [threading.Thread(target=lambda: answers.append(service.send(body, headers)[1])) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert sorted(each["status"] for each in answers) == ["accepted"] + ["repeated"] * 7
+
+
 def test_a_thousand_at_once_are_held_back_and_the_service_lives(service):
     """The last of this file: the source is then full for a minute."""
     answers, lock = [], threading.Lock()
