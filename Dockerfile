@@ -1,5 +1,5 @@
 # production   what runs: no build tools, no root, works on a read-only root file system with a tmpfs on /tmp
-# controller   production and the docker client: the only one that is given the Docker socket
+# controller   production, git and the docker client: the only one that is given the Docker socket
 # dev          the locked development packages; the project's folder is mounted over /app
 # Build one:   docker build --target production --tag flow-control:staging .
 
@@ -60,11 +60,11 @@ LABEL org.opencontainers.image.title="Flow Control" \
       flowcontrol.image="production"
 USER 10001:10001
 
-# --- controller: production, and the docker client ------------------------------------------------
+# --- controller: production, the docker client, and git for what hooks tell of ------------------------------------------------
 FROM production AS controller
 USER 0:0
 RUN apt-get update -qq \
-    && apt-get install -y -qq --no-install-recommends docker-cli docker-compose openssh-client >/dev/null \
+    && apt-get install -y -qq --no-install-recommends docker-cli docker-compose git openssh-client >/dev/null \
     && rm -rf /var/lib/apt/lists/*
 LABEL flowcontrol.image="controller"
 USER 10001:10001

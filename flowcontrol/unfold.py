@@ -135,6 +135,12 @@ UNFOLD = {
                         "permission": _may("environments.view"),
                     },
                     {
+                        "title": "Webhooks",
+                        "icon": "webhook",
+                        "link": reverse_lazy("hooks:list"),
+                        "permission": _may("hooks.view"),
+                    },
+                    {
                         "title": "Audit",
                         "icon": "policy",
                         "link": reverse_lazy("portal:audit"),

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("apps.testruns.urls")),
     path("", include("apps.environments.urls")),
     path("", include("apps.deployments.urls")),
+    path("", include("apps.deployments.hooks.urls")),
     path("", include("apps.jobs.urls")),
     path("", include("apps.portal.urls")),
 ]

@@ -59,15 +59,27 @@ class NothingToRollBack(FlowControlError):  # noqa: N818
 
 
 def build_release(
-    *, by: Any, environment: Environment, note: str = "", settings: Mapping[str, str] | None = None
+    *,
+    by: Any,
+    environment: Environment,
+    note: str = "",
+    settings: Mapping[str, str] | None = None,
+    file: str = "",
+    revision: str = "",
 ) -> Build:
-    """Put the making of a release of the environment's stack, as its files say it now, in line. Raises Denied,
-    EnvironmentBusy where one is being made; then nothing is begun."""
+    """Put the making of a release of the environment's stack, as its files say it now, in line; with `file` as that
+    compose file says it, which was fetched at the commit `revision`. Raises Denied, EnvironmentBusy where one is being
+    made; then nothing is begun."""
     policy.check(by, "deployments.release", environment.slug)
     try:
         with transaction.atomic():
             job: Build = Build.objects.create(
-                environment=environment, note=note[:200], settings=dict(settings or {}), requested_by=actor_of(by).name
+                environment=environment,
+                note=note[:200],
+                settings=dict(settings or {}),
+                requested_by=actor_of(by).name,
+                file=file,
+                revision=revision,
             )
             open_stages(job, building.STAGES)
             record(

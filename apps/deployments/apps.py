@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class DeploymentsConfig(AppConfig):
@@ -8,7 +9,8 @@ class DeploymentsConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.deployments import describing, plans, policies, queries, record  # noqa: F401  its actions are known
-        from apps.deployments.models import Build, Deployment
+        from apps.deployments.hooks import notices
+        from apps.deployments.models import Build, Deployment, Fetch, Notice
         from apps.deployments.stages import forward
         from apps.environments import claims
         from apps.environments.apps import DOCKER_QUEUE
@@ -18,6 +20,7 @@ class DeploymentsConfig(AppConfig):
         claims.register("deployment", queries.under_way)
         stack.describe_by("release", describing.in_force)
         forward.add_check(plans.check)
+        record.when_ended("notices", notices.of_deployment)
         for name, model, task in (
             ("build", Build, "apps.deployments.tasks.execute_build"),
             ("deployment", Deployment, "apps.deployments.tasks.execute_deployment"),
@@ -33,3 +36,24 @@ class DeploymentsConfig(AppConfig):
                     environment=lambda job: job.environment.slug,
                 )
             )
+        registry.register(
+            registry.JobKind(
+                name="fetch",
+                model=Fetch,
+                task="apps.deployments.tasks.execute_fetch",
+                queue=lambda job: DOCKER_QUEUE,
+                on_final=notices.close_fetch,
+                view_action="hooks.view",
+                environment=lambda job: job.environment.slug,
+            )
+        )
+        registry.register(
+            registry.JobKind(
+                name="notice",
+                model=Notice,
+                task="apps.deployments.tasks.execute_notice",
+                queue=lambda job: settings.CELERY_TASK_DEFAULT_QUEUE,
+                view_action="hooks.view",
+                environment=lambda job: job.target.environment.slug,
+            )
+        )

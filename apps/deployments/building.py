@@ -30,7 +30,13 @@ class BuildStand(Stand):
     added: tuple[Path, ...] = ()
 
     def describe(self) -> tuple[tuple[Path, ...], Path | None]:
-        return (stack.compose_file(self.environment),), None
+        return (Path(self.job.file) if self.job.file else stack.compose_file(self.environment),), None
+
+    @property
+    def sources(self) -> str:
+        """The commit that the release is made of; "" where it is not known."""
+        known = stack.revision() if self.environment.runs_ourselves and not self.job.file else {}
+        return self.job.revision or known.get("FLOWCONTROL_REVISION", "")
 
 
 def read_file(stand: BuildStand) -> Outcome:
@@ -62,7 +68,7 @@ def pin(stand: BuildStand) -> Outcome:
         origin=stand.environment,
         manifest=manifest,
         description=description,
-        revision=stack.revision().get("FLOWCONTROL_REVISION", "") if stand.environment.runs_ourselves else "",
+        revision=stand.sources,
         note=stand.job.note,
     )
     stand.lease.write(release=release)

@@ -8,6 +8,12 @@ from django.db import models
 from django.db.models import Q
 
 from apps.common import clock
+from apps.deployments.hooks.models import Delivery as Delivery  # Django looks for models here
+from apps.deployments.hooks.models import Fetch as Fetch
+from apps.deployments.hooks.models import FetchStage as FetchStage
+from apps.deployments.hooks.models import HookSource as HookSource
+from apps.deployments.hooks.models import HookTarget as HookTarget
+from apps.deployments.hooks.models import Notice as Notice
 from apps.environments.models import Environment, StageRow
 from apps.jobs.models import Job
 from apps.jobs.states import State
@@ -74,6 +80,9 @@ class Build(Job):
     release = models.ForeignKey(Release, on_delete=models.PROTECT, null=True, blank=True, related_name="builds")
     settings = models.JSONField(default=dict)  # as a stack job has them
     note = models.CharField(max_length=200, blank=True, default="")
+    # The compose file of what was fetched for this build, and its commit; "" for the environment's own file.
+    file = models.CharField(max_length=1000, blank=True, default="")
+    revision = models.CharField(max_length=80, blank=True, default="")
     action = "build"
 
     class Meta(Job.Meta):

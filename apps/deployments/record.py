@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from apps.deployments.models import Build, BuildStage, Deployment, DeploymentStage
@@ -21,10 +21,24 @@ def open_stages(job: Build | Deployment, stages: Iterable[Stage]) -> None:
     )
 
 
+_endings: dict[str, Callable[[Any], None]] = {}
+
+
+def when_ended(name: str, tell: Callable[[Any], None]) -> None:
+    """Call `tell` with each build and deployment that ends, in the transaction that ends it: rows only, no I/O. Registering
+    the same name again replaces it."""
+    _endings[name] = tell
+
+
 def close(job: Build | Deployment) -> None:
-    """Make the rows say how the job ended, in the transaction that ends it. With a release that comes to serve, its versions
-    of flows come to run; where flows are written the current ones do."""
-    record.close(job)
+    """Make the rows say how the job ended, in the transaction that ends it, and let others write what follows. With a release
+    that comes to serve, its versions of flows come to run; where flows are written the current ones do."""
+    close_stages(job)
     if isinstance(job, Deployment) and job.state == State.SUCCEEDED and job.environment.slug != HOME:
         versions = {each["name"]: each["sha256"] for each in job.release.manifest["flows"]}
         promote(job.environment, job.release.name, versions)
+    for tell in _endings.values():
+        tell(job)
+
+
+close_stages: Callable[[Any], None] = record.close

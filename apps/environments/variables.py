@@ -1,7 +1,7 @@
 """Variables and secrets of environments: what is shown of them, what changes them, and what compose is given.
 
 A change is one transaction under the lock of SecretGeneration's row, with its audit event. The value of a secret comes
-in by `set_secret` and goes out by `resolved`, and by nothing else.
+in by `set_secret` and goes out by `resolved` and `revealed`, and by nothing else.
 """
 
 import difflib
@@ -101,6 +101,20 @@ def resolved(environment: Environment) -> Mapping[str, str]:
             raise _no_secret(environment, each.reference, values, said_by=f"The variable {each.name}")
         found[each.name] = values[each.reference] if each.reference else each.value
     return found
+
+
+@sensitive_variables()
+def revealed(environment: Environment, name: str) -> str:
+    """The value of one secret, for what is done with it here: a signature, an access to a repository. Masked from here on.
+
+    Raises VariableMissing, SecretUnreadable, KeysInvalid.
+    """
+    row = Secret.objects.filter(environment=environment, name=name).select_related("environment").first()
+    if row is None:
+        raise _no_secret(environment, name, list(secrets(environment).values_list("name", flat=True)))
+    value = unseal(row)
+    live.learn(frozenset({value}))
+    return value
 
 
 def require(environment: Environment, names: Iterable[str], given: Mapping[str, str]) -> None:

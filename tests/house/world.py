@@ -7,6 +7,8 @@ from django.test import Client
 from apps.accounts.models import RoleGrant, User
 from apps.audit.actors import SYSTEM
 from apps.common import clock
+from apps.deployments.hooks import actions as hooks
+from apps.deployments.models import Delivery
 from apps.environments import variables
 from apps.environments.models import Environment, Service, StackJob
 from apps.flows.actions import save_version
@@ -48,12 +50,29 @@ def build() -> World:
     older, newer = making.keep("one", dev)[0], making.keep("two", dev)[0]
     deployment = making.deployment(dev, newer, previous=older)
     build = making.build(dev, newer)
+    hook, _ = hooks.add_source(
+        by=SYSTEM,
+        name="shop-main",
+        environment=staging,
+        provider="github",
+        repository="/srv/shop.git",
+        secret="API_KEY",
+    )
+    hook_target, _ = hooks.add_target(
+        by=SYSTEM, name="chat", environment=staging, url="https://chat.example.org/1", secret="API_KEY"
+    )
+    delivery = Delivery.objects.create(source=hook, verdict="accepted", status=202, is_signed=True)
+    notice = hooks.test(by=SYSTEM, target=hook_target)
     clients = {role: _client(role) for role in ACCOUNTS} | {STRANGER: Client(REMOTE_ADDR=ELSEWHERE)}
     values = {
         "flow": "orders",
         "variables_of": staging.slug,
         "variable": "GREETING",
         "secret": "API_KEY",
+        "hook": hook.name,
+        "hook_target": hook_target.name,
+        "delivery": str(delivery.pk),
+        "notice": str(notice.pk),
         "run": str(run.pk),
         "staging_run": str(in_staging.pk),
         "step": step.name,

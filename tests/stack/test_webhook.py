@@ -58,9 +58,14 @@ def test_it_is_alive_without_the_portal():
     assert ask("/healthz")[0] == 200
 
 
-def test_a_hook_that_is_to_come_is_refused():
-    status, _, body = ask("/hooks/deploy", "POST")
+def test_a_hook_elsewhere_is_refused():
+    status, _, body = ask("/deploy", "POST")
     assert (status, json.loads(body)["error"]) == (404, "no_such_hook")
+
+
+def test_a_hook_is_not_read():
+    status, headers, _ = ask("/hooks/shop")
+    assert (status, headers[b"allow"]) == (405, b"POST")
 
 
 def test_nothing_is_sent_to_the_state():
