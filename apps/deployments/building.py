@@ -74,7 +74,8 @@ def pin(stand: BuildStand) -> Outcome:
     stand.lease.write(release=release)
     if not is_new:
         return Outcome(f"Nothing differs from {release}, made {release.created_at:%Y-%m-%d %H:%M} UTC.")
-    return Outcome(f"{release} of {len(services)} images and {len(manifest['flows'])} flows.")
+    images, flows = len(services), len(manifest["flows"])
+    return Outcome(f"{release} of {images} image{'s'[: images != 1]} and {flows} flow{'s'[: flows != 1]}.")
 
 
 def portable(description: dict[str, Any], project: str) -> dict[str, Any]:

@@ -70,6 +70,14 @@ def test_the_plan_says_what_would_change_and_whether_it_may(command, shop):
     assert not Deployment.objects.exists()
 
 
+def test_the_plan_says_why_a_service_is_changed(command, shop):
+    making.deployment(shop, making.keep()[0])
+    making.keep(word="two")
+    text = command("deployment", "plan", "shop", "--release", "r2", json_wanted=False)[1]
+    (line,) = (each for each in text.splitlines() if each.startswith("web "))
+    assert line.split()[-1] == "environment"
+
+
 def test_started_it_is_in_line_and_approved_by_another_with_a_password(command, shop, monkeypatch):
     making.keep()
     shop.needs_approval = True

@@ -121,9 +121,9 @@ def plan(options: dict[str, Any]) -> int:
 def _tell_plan(made: dict[str, Any], evidence: list[gate.Evidence]) -> None:
     shown = following.console(stderr=False)
     shown.print(f"{made['release']} into {made['environment']}, over {made['over'] or 'nothing'}")
-    table = Table("service", "change", "how", "from", "to", box=None, pad_edge=False)
+    table = Table("service", "change", "how", "from", "to", "because of", box=None, pad_edge=False)
     for each in made["services"]:
-        table.add_row(each["name"], each["change"], each["how"], each["from"], each["to"])
+        table.add_row(each["name"], each["change"], each["how"], each["from"], each["to"], ", ".join(each["because"]))
     shown.print(table)
     for name in ("added", "removed", "changed", "missing"):
         if names := made["configuration"][name]:
