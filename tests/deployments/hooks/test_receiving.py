@@ -74,6 +74,7 @@ def test_a_ping_is_answered_and_starts_nothing():
         (push(), "issues"),
         (push(), ""),
     ],
+    ids=["other branch", "longer name", "deleted", "tag", "another ref", "another event", "no event"],
 )
 def test_another_branch_or_event_is_told_that_all_is_well_and_starts_nothing(body, event):
     source()
