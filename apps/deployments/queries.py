@@ -48,3 +48,9 @@ def under_way(environment: Environment) -> str:
     """What a deployment is doing with the environment now, in words; "" for nothing."""
     job = live(environment)
     return f"deployment {job.pk} of {job.release} is {job.status}, asked for by {job.requested_by}" if job else ""
+
+
+def snapshots(environment: Environment) -> set[str]:
+    """The snapshots that deployments of the environment name: they are kept as long as those are."""
+    rows = Deployment.objects.filter(environment=environment).exclude(snapshot="")
+    return set(rows.values_list("snapshot", flat=True))
