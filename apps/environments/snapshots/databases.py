@@ -84,19 +84,24 @@ def dump(hand: Hand, container: Container, database: str, target: Path) -> None:
 
 
 def list_of(hand: Hand, archive: Path, image: str) -> str:
-    """What is wrong with an archive as pg_restore sees it; "" for nothing. From PATH, else in an image that has it; where
+    """What is wrong with an archive as pg_restore sees it; "" for nothing. That of the server's image, else of PATH; where
     there is neither, only its head is looked at."""
     with archive.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
             return "is no archive of pg_dump"
-    try:
-        if shutil.which("pg_restore"):
-            hand.run(("pg_restore", "--list", str(archive)), timeout=COPY_SECONDS)
-        elif image:
-            label = hand.environment.slug
-            hand.run(commands.once(image, label, "pg_restore", "--list"), timeout=COPY_SECONDS, source=archive)
-    except SnapshotFailed as failure:
-        return f"cannot be read: {failure.message}" if "pg_restore: error" in failure.message else ""
+    tries: list[tuple[Command, Path | None]] = []
+    if image:  # as new as the program that wrote it
+        tries.append((commands.once(image, hand.environment.slug, "pg_restore", "--list"), archive))
+    if shutil.which("pg_restore"):
+        tries.append((("pg_restore", "--list", str(archive)), None))
+    for command, source in tries:
+        try:
+            hand.run(command, timeout=COPY_SECONDS, source=source)
+        except SnapshotFailed as failure:
+            if "pg_restore: error" in failure.message and "unsupported version" not in failure.message:
+                return f"cannot be read: {failure.message}"
+            continue  # there is no such image on the engine, or the program is older than the archive
+        return ""
     return ""
 
 

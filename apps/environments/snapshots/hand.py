@@ -31,6 +31,7 @@ class Container:
     variables: dict[str, str]
     volumes: tuple[str, ...]  # those with a name
     needs: tuple[str, ...]  # the services on which it depends
+    program: tuple[str, ...] = ()  # what it runs
 
     @property
     def is_running(self) -> bool:
@@ -38,12 +39,13 @@ class Container:
 
     @property
     def is_postgres(self) -> bool:
-        """As the official image, and what is built on it, says of itself."""
-        return "PGDATA" in self.variables and "PG_MAJOR" in self.variables
+        """As the official image, and what is built on it, says of itself. One that does not say so is copied as a volume: that
+        is as if the machine had gone down at that moment, which its server can mend."""
+        return "PGDATA" in self.variables
 
     @property
     def is_redis(self) -> bool:
-        return any(name.startswith(("REDIS_VERSION", "REDIS_DOWNLOAD", "VALKEY_VERSION")) for name in self.variables)
+        return any(word.rpartition("/")[2] in ("redis-server", "valkey-server") for word in self.program)
 
     @property
     def is_proxy(self) -> bool:
@@ -138,6 +140,7 @@ def _container(said: dict[str, Any]) -> Container:
             for each in labels.get("com.docker.compose.depends_on", "").split(",")
             if each.partition(":")[0]
         ),
+        program=(*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())),
     )
 
 

@@ -13,7 +13,6 @@ Killed anywhere, it is called again with the same snapshot and goes on. What fai
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
@@ -21,7 +20,7 @@ import sqlite3
 import tarfile
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,29 +31,19 @@ from apps.audit.actions import record
 from apps.bridge.errors import BridgeRefusal
 from apps.bridge.places import Places
 from apps.common.errors import FlowControlError
-from apps.common.files import sync_folder, write_atomic
+from apps.common.files import sync_folder
 from apps.environments import claims
 from apps.environments.actions import EnvironmentBusy
 from apps.environments.containers import commands
 from apps.environments.models import Environment
-from apps.environments.snapshots import databases, files, origins, places, verifying, volumes
+from apps.environments.snapshots import databases, files, journal, origins, places, verifying, volumes
 from apps.environments.snapshots.errors import RestoreUnfinished, SnapshotFailed, telling_of_a_full_disk
 from apps.environments.snapshots.hand import Container, Hand
+from apps.environments.snapshots.journal import Progress
 from apps.environments.snapshots.manifest import Manifest, Member
 from apps.environments.snapshots.saving import BRIDGE_SECONDS, BRIDGE_TOPS, clear
 
 STOP_SECONDS = 30
-
-
-@dataclass
-class Progress:
-    """How far a restore is: kept in a file, so that whoever goes on knows."""
-
-    snapshot: str
-    token: str  # in the names of what it keeps and makes
-    stopped: list[str] = field(default_factory=list)  # containers, in the order in which they were stopped
-    aside: dict[str, str] = field(default_factory=dict)  # member → where the old is kept
-    swapped: list[str] = field(default_factory=list)  # members that are in their place
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,7 @@ def restore(
         volumes.sweep(hand)
         made = verifying.verify(folder, check=check, progress=progress)
         _check_its_own(environment, made)
-        state = _begin(environment, made, by=by, within=within, anew=anew, hand=hand)
+        state = _begin(environment, made, by=by, within=within, anew=anew)
         with telling_of_a_full_disk(folder):
             restored = _Restorer(hand, folder, made, state).restore()
         _told("snapshot.restore", environment, made, by, {"kept": restored.kept, "members": list(restored.members)})
@@ -126,20 +115,6 @@ def unpack(*, by: Any, environment: Environment, snapshot: str, to: Path) -> lis
     return sorted(to.iterdir())
 
 
-def unfinished(slug: str) -> str:
-    """The snapshot from which a restore was begun that has not ended; "" for none."""
-    found = _read(slug)
-    return found.snapshot if found else ""
-
-
-def under_way(environment: Environment) -> str:
-    """What a restore does with the environment now, in words; "" for nothing."""
-    snapshot = unfinished(environment.slug)
-    if not snapshot or not places.is_held(environment.slug):
-        return ""
-    return f"its state is being restored from {snapshot}"
-
-
 def _check_its_own(environment: Environment, made: Manifest) -> None:
     if made.environment != environment.slug:
         raise SnapshotFailed(
@@ -148,9 +123,9 @@ def _check_its_own(environment: Environment, made: Manifest) -> None:
         )
 
 
-def _begin(environment: Environment, made: Manifest, *, by: Any, within: bool, anew: bool, hand: Hand) -> Progress:
+def _begin(environment: Environment, made: Manifest, *, by: Any, within: bool, anew: bool) -> Progress:
     """How far it is: from the beginning, or where a killed one left off."""
-    left = _read(environment.slug)
+    left = journal.read(environment.slug)
     if left and left.snapshot != made.snapshot and not anew:
         raise RestoreUnfinished(
             f"A restore of {environment.slug} from {left.snapshot} was begun and has not ended.",
@@ -163,7 +138,7 @@ def _begin(environment: Environment, made: Manifest, *, by: Any, within: bool, a
         claims.lock(environment)
         if not within and (what := claims.held_by(environment, but="restore")):
             raise EnvironmentBusy(environment, what)
-        _write(environment.slug, state)
+        journal.write(environment.slug, state)
         detail = {"saved_at": made.saved_at, "token": state.token}
         target = f"snapshot:{made.snapshot}"
         record("snapshot.restore_begin", by=by, target=target, environment=environment.slug, detail=detail)
@@ -173,22 +148,6 @@ def _begin(environment: Environment, made: Manifest, *, by: Any, within: bool, a
 def _told(kind: str, environment: Environment, made: Manifest, by: Any, detail: dict[str, Any]) -> None:
     with transaction.atomic():
         record(kind, by=by, target=f"snapshot:{made.snapshot}", environment=environment.slug, detail=detail)
-
-
-def _read(slug: str) -> Progress | None:
-    try:
-        return Progress(**json.loads(places.restore_file(slug).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        raise SnapshotFailed(
-            f"{places.restore_file(slug)} cannot be read: {error}.",
-            hint="Remove it, start the services that are stopped, and restore again.",
-        ) from error
-
-
-def _write(slug: str, state: Progress) -> None:
-    write_atomic(places.restore_file(slug), json.dumps(asdict(state)), mode=0o600)
 
 
 class _Restorer:
@@ -228,7 +187,7 @@ class _Restorer:
         )
 
     def _save(self) -> None:
-        _write(self.environment.slug, self.state)
+        journal.write(self.environment.slug, self.state)
 
     def _give_up(self) -> None:
         """Nothing has been changed: as if it had never begun. What cannot be started is left written down."""

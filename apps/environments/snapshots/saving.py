@@ -219,7 +219,7 @@ class _Saver:
         folder = origins.workspace(self.environment)
         self.hand.progress("packing the workspace")
         packed = files.pack(folder, self.part / "workspace.tar", check=self.hand.check)
-        detail = {"entries": packed.entries, "grew": packed.grew, "unsteady": packed.unsteady}
+        detail: dict[str, Any] = {"entries": packed.entries, "grew": packed.grew, "unsteady": packed.unsteady}
         self._add("workspace.tar", "workspace", self.environment.slug, **detail)
         self.left_out += [f"{each} of the workspace: it changed while it was read" for each in packed.unsteady]
 

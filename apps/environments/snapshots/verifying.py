@@ -18,10 +18,7 @@ from apps.environments.snapshots.manifest import Manifest, Member
 
 def locate(name: str) -> Path:
     """The folder of a snapshot, by its name or its path. Raises SnapshotUnknown."""
-    if places.slug_of(name):
-        found = places.folder() / name
-    else:
-        found = Path(name).expanduser()
+    found = places.folder() / name if places.slug_of(name) else Path(name).expanduser()
     if not (found / manifest.FILE).exists() and not (found.is_dir() and places.slug_of(name)):
         raise SnapshotUnknown(f"There is no snapshot '{name}'.", hint="See `manage.py snapshot list ENV`.")
     return found
