@@ -134,7 +134,7 @@ def drop(database: str) -> str:
 def create(scratch: str, like: str) -> str:
     """Answers the statement that makes `scratch` like another one; nothing where that is not there."""
     return (
-        "select format('create database %I owner %I template template0 encoding %L lc_collate %L lc_ctype %L', "
+        "select format('create database %I owner %I template template0 encoding %L lc_collate %L lc_ctype %L', "  # noqa: S608  quoted
         f"{_text(scratch)}::text, r.rolname, pg_encoding_to_char(d.encoding), d.datcollate, d.datctype) "
         f"from pg_database d join pg_roles r on r.oid = d.datdba where d.datname = {_text(like)};"
     )
@@ -144,7 +144,7 @@ def swap_statements(database: str, token: str) -> str:
     """Both are renamed or none is; where it was done already nothing happens."""
     scratch, old = beside(database, "new", token), beside(database, "before", token)
     return (
-        "select pg_terminate_backend(pid) from pg_stat_activity "
+        "select pg_terminate_backend(pid) from pg_stat_activity "  # noqa: S608  quoted
         f"where datname in ({_text(database)}, {_text(scratch)}) and pid <> pg_backend_pid();\n"
         "begin;\n"
         f"alter database {_name(database)} rename to {_name(old)};\n"

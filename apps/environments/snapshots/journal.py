@@ -20,6 +20,7 @@ class Progress:
     stopped: list[str] = field(default_factory=list)  # containers, in the order in which they were stopped
     aside: dict[str, str] = field(default_factory=dict)  # member → where the old is kept
     swapped: list[str] = field(default_factory=list)  # members that are in their place
+    ended: bool = False  # all is done, and only has to be told
 
 
 def unfinished(slug: str) -> str:

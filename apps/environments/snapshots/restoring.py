@@ -126,6 +126,8 @@ def _check_its_own(environment: Environment, made: Manifest) -> None:
 def _begin(environment: Environment, made: Manifest, *, by: Any, within: bool, anew: bool) -> Progress:
     """How far it is: from the beginning, or where a killed one left off."""
     left = journal.read(environment.slug)
+    if left and left.ended:  # killed when there was nothing left to do: this is another one
+        left = None
     if left and left.snapshot != made.snapshot and not anew:
         raise RestoreUnfinished(
             f"A restore of {environment.slug} from {left.snapshot} was begun and has not ended.",
@@ -177,7 +179,10 @@ class _Restorer:
             self._save()
         stopped = [self._service(name) for name in self.state.stopped]
         self._start()
+        self.state.ended = True
+        self._save()
         self._forget_older()
+        places.sweep(self.environment.slug)  # what was passed from one volume to another
         return Restored(
             snapshot=self.made.snapshot,
             members=tuple(self.state.swapped),
