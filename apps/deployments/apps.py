@@ -8,12 +8,13 @@ class DeploymentsConfig(AppConfig):
     verbose_name = "Deployments"
 
     def ready(self) -> None:
-        from apps.deployments import describing, plans, policies, queries, record  # noqa: F401  its actions are known
+        from apps.deployments import describing, plans, policies, queries, record, saving  # noqa: F401  its actions are known
         from apps.deployments.hooks import notices
         from apps.deployments.models import Build, Deployment, Fetch, Notice
         from apps.deployments.stages import forward
         from apps.environments import claims
         from apps.environments.apps import DOCKER_QUEUE
+        from apps.environments.snapshots import pruning
         from apps.environments.stages import stack
         from apps.jobs import registry
 
@@ -21,6 +22,8 @@ class DeploymentsConfig(AppConfig):
         stack.describe_by("release", describing.in_force)
         forward.add_check(plans.check)
         record.when_ended("notices", notices.of_deployment)
+        forward.save_by(saving.save)
+        pruning.hold_by("deployments", queries.snapshots)
         for name, model, task in (
             ("build", Build, "apps.deployments.tasks.execute_build"),
             ("deployment", Deployment, "apps.deployments.tasks.execute_deployment"),

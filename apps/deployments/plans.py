@@ -234,5 +234,7 @@ def undo(changes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     words = "Code goes back by itself: traffic first, then what takes none."
     state = "What the release has written into volumes and databases by then stays written."
     if in_place:
-        state = f"{', '.join(in_place)} {'is' if len(in_place) == 1 else 'are'} changed where the data is. {state}"
+        are = "is" if len(in_place) == 1 else "are"
+        saved = "The state is saved before, and comes back by `manage.py snapshot restore` alone."
+        state = f"{', '.join(in_place)} {are} changed where the data is. {saved} {state}"
     return {"code": True, "state": "stays", "words": f"{words} {state}"}

@@ -76,3 +76,9 @@ def found(query: str, slugs: Collection[str] | None) -> list[Release]:
     return list(
         visible(slugs).filter(wanted).select_related("origin").defer("description").order_by("-pk")[:MOST_FOUND]
     )
+
+
+def snapshots(environment: Environment) -> set[str]:
+    """The snapshots that deployments of the environment name: they are kept as long as those are."""
+    rows = Deployment.objects.filter(environment=environment).exclude(snapshot="")
+    return set(rows.values_list("snapshot", flat=True))

@@ -7,6 +7,7 @@ from apps.environments.models import (
     Secret,
     SecretGeneration,
     Service,
+    Snapshot,
     StackJob,
     StageResult,
     Variable,
@@ -67,3 +68,10 @@ class SecretAdmin(ReadOnlyAdmin):
 class SecretGenerationAdmin(ReadOnlyAdmin):
     list_display = ("id", "number")
     ordering = ("id",)
+
+
+@admin.register(Snapshot)
+class SnapshotAdmin(ReadOnlyAdmin):
+    list_display = ("name", "environment", "reason", "bytes", "members", "created_at", "created_by", "damage")
+    list_filter = ("environment",)
+    list_select_related = ("environment",)

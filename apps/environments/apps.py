@@ -22,11 +22,13 @@ class EnvironmentsConfig(AppConfig):
         from apps.common import masking
         from apps.environments import builtin, claims, live, policies, queries, record  # noqa: F401  its actions are known
         from apps.environments.models import Environment, StackJob
+        from apps.environments.snapshots import journal
         from apps.jobs import companions, registry
 
         masking.install(live.current, live.latest)
         policy.environments_from(lambda: Environment.objects.order_by("position").values_list("slug", flat=True))
         claims.register("stack", queries.change_under_way)
+        claims.register("restore", journal.under_way)
         companions.register("observer of services", _observe)
         registry.register(
             registry.JobKind(

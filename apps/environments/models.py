@@ -195,6 +195,31 @@ class Service(models.Model):
         return self.container
 
 
+class Snapshot(models.Model):
+    """The state of an environment as it was saved. The folder with its sealed manifest is the truth; this is how it is
+    found. A folder without a row gets one when the snapshots are listed, as after a `kill -9` between the two."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="snapshots")
+    name = models.CharField(max_length=100, unique=True)  # of its folder: <environment>-<date>-<time>-<random>
+    reason = models.CharField(max_length=200, blank=True, default="")  # why it was saved, for people
+    release = models.CharField(max_length=50, blank=True, default="")  # that served then, "r4"; "" where nobody said
+    deployment = models.BigIntegerField(null=True, blank=True)  # before which it was saved
+    bytes = models.BigIntegerField(default=0)  # of all members
+    members = models.PositiveIntegerField(default=0)
+    seconds = models.FloatField(default=0.0)  # that saving took
+    created_at = models.DateTimeField(default=clock.now, db_index=True)
+    created_by = models.CharField(max_length=200, default="")
+    checked_at = models.DateTimeField(null=True, blank=True)  # when it was verified last
+    damage = models.CharField(max_length=300, blank=True, default="")  # what was found then; "" for nothing
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [models.Index(fields=["environment", "-created_at"], name="snapshot_of_environment")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 # --- variables and secrets: read and changed by apps/environments/variables.py alone ------------
 
 

@@ -10,6 +10,8 @@ register(
         "environments.manage": Rule("add and change environments", ADMINS, everywhere=True),
         "environments.change": Rule("bring the stack of an environment up and down", OPERATORS),
         "environments.logs": Rule("read the logs of an environment's containers", OPERATORS),
+        "environments.snapshot": Rule("save, check and prune snapshots of an environment's state", OPERATORS),
+        "environments.restore": Rule("restore an environment's state from a snapshot", OPERATORS),
         # Values of variables are plain text, and names of secrets tell what there is to steal: not for everybody.
         "environments.variables": Rule("see variables, and which secrets are set", OPERATORS | {Role.AUDITOR}),
         "environments.secrets": Rule("set variables and secrets", OPERATORS),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from apps.common import clock
 from apps.deployments.stages import moving
@@ -34,11 +35,20 @@ def check_plan(stand: DeploymentStand) -> Outcome:
 
 
 def save_state(stand: DeploymentStand) -> Outcome:
+    """Save the state before a service is changed where its data is. Otherwise nothing touches the data, and copying it
+    would only hold up who uses it."""
+    if not changes_state(stand.deployment.plan):
+        return Outcome("Nothing that keeps state is changed.", skipped=True)
     if not _savers:
         return Outcome("Nothing here saves state; what goes back is code.", skipped=True)
     name, words = _savers[0](stand)
     stand.lease.write(snapshot=name)
     return Outcome(words, refers_to=f"snapshot:{name}")
+
+
+def changes_state(plan: Mapping[str, Any]) -> bool:
+    """Whether a service that keeps state is changed where it stands."""
+    return any(each["how"] == "in place" and each["change"] == "changed" for each in plan.get("services", ()))
 
 
 def have_images(stand: DeploymentStand) -> Outcome:

@@ -166,3 +166,84 @@ def tag(image: str, name: str) -> Command:
 
 def inspect(names: Sequence[str]) -> Command:
     return ("docker", "inspect", "--type", "container", *names)
+
+
+# --- state: volumes and what is in them ------------------------------------------------------------------
+
+HELPER_LABEL = "flowcontrol.snapshot"  # on containers and volumes that a save or a restore makes for itself
+VOLUME_FOLDER = "/flowcontrol-volume"  # where a helper has the volume that it is for
+
+
+def labelled_volumes(name: str) -> Command:
+    """The volumes that restores have made for one environment, one a line; those kept aside among them."""
+    return ("docker", "volume", "ls", "--filter", f"label={HELPER_LABEL}={name}", "--format", "{{.Name}}")
+
+
+def helpers(name: str) -> Command:
+    """The helper containers of one environment, one a line."""
+    return ("docker", "ps", "--all", "--filter", f"label={HELPER_LABEL}={name}", "--format", "{{.Names}}")
+
+
+def running_users_of(volume: str) -> Command:
+    """The containers of whatever project that run with the volume and are not paused, one a line."""
+    return ("docker", "ps", "--filter", f"volume={volume}", "--filter", "status=running", "--format", "{{.Names}}")
+
+
+def pause(names: Sequence[str]) -> Command:
+    return ("docker", "pause", *names)
+
+
+def unpause(names: Sequence[str]) -> Command:
+    return ("docker", "unpause", *names)
+
+
+def helper(name: str, volume: str, image: str, label: str, *, program: Sequence[str] = ("true",)) -> Command:
+    """A container that has one volume and nothing else: it is made and never started, for `docker cp` to reach into; or it
+    is started for one program."""
+    return (
+        *("docker", "create", "--name", name, "--label", f"{HELPER_LABEL}={label}", "--network", "none"),
+        *("--user", "0:0", "--workdir", "/", "--no-healthcheck"),
+        *("--mount", f"type=volume,source={volume},target={VOLUME_FOLDER},volume-nocopy"),
+        *("--entrypoint", program[0], image, *program[1:]),
+    )
+
+
+def copy_out(helper_name: str) -> Command:
+    """All of its volume, as a tar on stdout. The folder itself is in it: who owns it counts."""
+    return ("docker", "cp", f"{helper_name}:{VOLUME_FOLDER}", "-")
+
+
+def copy_in(helper_name: str) -> Command:
+    """A tar that `copy_out` made on stdin into its volume; owners as they are in the tar."""
+    return ("docker", "cp", "-", f"{helper_name}:/")
+
+
+# Takes everything out of a helper's volume, without a shell.
+EMPTY: Command = ("find", VOLUME_FOLDER, "-mindepth", "1", "-maxdepth", "1", "-exec", "rm", "-rf", "{}", "+")
+
+
+def start_and_wait(name: str) -> Command:
+    """Start a container and stay with it; the status is that of its program."""
+    return ("docker", "start", "--attach", name)
+
+
+def make_volume(name: str, label: str) -> Command:
+    """Make a volume; one that is there is as well."""
+    return ("docker", "volume", "create", "--label", f"{HELPER_LABEL}={label}", name)
+
+
+def remove_volumes(names: Sequence[str]) -> Command:
+    return ("docker", "volume", "rm", "--force", *names)
+
+
+def in_container(container: str, *words: str, reads: bool = False) -> Command:
+    """A command in a running container; `reads` gives it our stdin."""
+    return ("docker", "exec", *(("--interactive",) if reads else ()), container, *words)
+
+
+def once(image: str, label: str, *words: str) -> Command:
+    """A program of an image that reads our stdin, in a container that is gone afterwards."""
+    return (
+        *("docker", "run", "--rm", "--interactive", "--pull", "never", "--network", "none"),
+        *("--label", f"{HELPER_LABEL}={label}", "--entrypoint", words[0], image, *words[1:]),
+    )

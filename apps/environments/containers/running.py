@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from apps.common.errors import FlowControlError
 
@@ -43,8 +44,11 @@ def run(
     stdin: str = "",
     hear: Callable[[str], None] = lambda line: None,
     check: Callable[[], None] = lambda: None,
+    source: IO[bytes] | None = None,
+    sink: IO[bytes] | None = None,
 ) -> str:
-    """Run a command and return its stdout. `hear` gets each line of its stderr, `check` is asked a few times a second and
+    """Run a command and return its stdout. What is large goes from the open file `source` into it, and from it into `sink`,
+    without passing through this process; the answer is then "". `hear` gets each line of its stderr, `check` is asked a few times a second and
     may raise to end it.
 
     Raises CommandFailed where it cannot be started, ends with another status than 0, or not within `timeout` seconds. It
@@ -55,8 +59,8 @@ def run(
             list(command),
             env=dict(environment),
             cwd=folder,
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdin=source or (subprocess.PIPE if stdin else subprocess.DEVNULL),
+            stdout=sink or subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
             preexec_fn=_die_with_parent(os.getpid()),
@@ -97,8 +101,7 @@ class _Talk:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.close()
         with selectors.DefaultSelector() as selector:
-            for stream in (self.process.stdout, self.process.stderr):
-                assert stream is not None
+            for stream in filter(None, (self.process.stdout, self.process.stderr)):
                 os.set_blocking(stream.fileno(), False)
                 selector.register(stream, selectors.EVENT_READ)
             while selector.get_map():
@@ -121,7 +124,7 @@ class _Talk:
             data = os.read(descriptor, 65536)
         except BlockingIOError:
             return True
-        if descriptor == self.process.stdout.fileno():  # type: ignore[union-attr]
+        if self.process.stdout and descriptor == self.process.stdout.fileno():
             self.out += data[: max(0, LONGEST_OUTPUT - len(self.out))]
             return bool(data)
         *lines, self.rest = (self.rest + data).replace(b"\r", b"\n").split(b"\n")

@@ -11,6 +11,7 @@ from typing import Any
 
 from apps.environments.containers import commands, explain, routing
 from apps.environments.containers.commands import Compose
+from apps.environments.snapshots import pausing
 from apps.environments.stages import stack
 from apps.environments.stages.model import Outcome, Stage, StageFailed
 from apps.environments.stages.platform import check_port, is_local
@@ -159,8 +160,11 @@ def settle_left_behind(stand: Stand) -> None:
     """End what an `up` that was killed has begun. Compose makes the new container beside the old under another name, takes
     the old one away and gives the new one its name; it stumbles over the new one under its first name.
 
-    Where the old one is gone, the new one may be all that holds their volumes without a name: it gets its name.
+    Where the old one is gone, the new one may be all that holds their volumes without a name: it gets its name. What a save
+    of its state has left paused, the machine having gone down under it, goes on.
     """
+    if left_paused := pausing.unpause_left(stand.environment):
+        stand.say(f"unpausing what an interrupted save has left behind: {', '.join(left_paused)}")
     names = docker(stand, commands.containers_of(stand.environment.project_name)).split()
     left = {name: name.partition("_")[2] for name in names if _LEFT_BEHIND.fullmatch(name)}
     heirs = {meant: name for name, meant in left.items() if meant not in names}
