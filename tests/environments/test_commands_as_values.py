@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from apps.environments.containers import commands, explain
+from apps.environments.containers import commands, explain, running
 from apps.environments.containers.commands import Compose
 from apps.environments.containers.routing import RouteInvalid, proxy_description, routes_of
 from apps.environments.containers.settings_file import SettingsFileError, read_settings
+from apps.environments.snapshots import databases
+from apps.environments.snapshots.hand import Container
 from apps.environments.stages.platform import numbers
 
 SHOP = Compose("shop", (Path("/srv/compose.yaml"),))
@@ -134,3 +136,48 @@ def test_a_file_that_is_not_there_says_what_to_do(tmp_path):
     with pytest.raises(SettingsFileError) as refused:
         read_settings(tmp_path / ".env.x")
     assert refused.value.hint
+
+
+def test_a_volume_is_reached_through_a_container_that_has_nothing_else():
+    assert commands.helper("h", "shop_state", "sha256:1", "shop") == (
+        *("docker", "create", "--name", "h", "--label", "flowcontrol.snapshot=shop", "--network", "none"),
+        *("--user", "0:0", "--workdir", "/", "--no-healthcheck"),
+        *("--mount", "type=volume,source=shop_state,target=/flowcontrol-volume,volume-nocopy"),
+        *("--entrypoint", "true", "sha256:1"),
+    )
+    assert commands.copy_out("h") == ("docker", "cp", "h:/flowcontrol-volume", "-")
+    assert commands.copy_in("h") == ("docker", "cp", "-", "h:/")
+    assert commands.helper("h", "v", "i", "s", program=commands.EMPTY)[-10:] == ("i", *commands.EMPTY[1:])
+
+
+def test_who_runs_with_a_volume_is_asked_without_those_that_stand_still():
+    assert commands.running_users_of("v") == (
+        *("docker", "ps", "--filter", "volume=v", "--filter", "status=running", "--format", "{{.Names}}"),
+    )
+
+
+def test_a_dump_is_made_by_the_server_s_own_program_and_no_name_is_taken_for_options():
+    server = Container("shop-db-1", "db", "running", "", {"PGDATA": "/p", "POSTGRES_USER": "shop"}, (), ())
+    assert databases.dump_command(server, "a=b'c") == (
+        *("docker", "exec", "shop-db-1", "pg_dump", "--username", "shop", "--format", "custom"),
+        *("--dbname", "dbname='a=b\\'c'"),
+    )
+    assert databases.load_command(server, "x")[:4] == ("docker", "exec", "--interactive", "shop-db-1")
+
+
+def test_names_of_databases_are_quoted_and_never_too_long():
+    assert databases.drop('a"b') == 'drop database if exists "a""b" with (force);'
+    long = databases.beside("x" * 80, "before", "1a2b3c")
+    assert len(long) == 63
+    assert long.endswith("__fc_before_1a2b3c")
+    assert "d.datname = 'it''s'" in databases.create("new", "it's")
+
+
+def test_large_data_goes_from_a_file_into_a_command_and_into_a_file(tmp_path):
+    (tmp_path / "in").write_bytes(b"\0\xff" * 100_000)
+    with (tmp_path / "in").open("rb") as source, (tmp_path / "out").open("wb") as sink:
+        said = running.run(
+            ("cat",), environment={"PATH": "/usr/bin:/bin"}, folder=tmp_path, timeout=20, source=source, sink=sink
+        )
+    assert said == ""
+    assert (tmp_path / "out").read_bytes() == b"\0\xff" * 100_000
