@@ -17,6 +17,7 @@ from apps.environments.stages.model import Outcome, Stage, StageFailed
 from apps.environments.stages.platform import check_platform
 from apps.environments.stages.stand import Stand
 from apps.flows.models import Flow
+from apps.jobs.leases import Lease
 
 # Of a service: what says how its image is made, or fetched, not what it is.
 _NOT_KEPT = ("build", "pull_policy")
@@ -31,6 +32,11 @@ class BuildStand(Stand):
 
     def describe(self) -> tuple[tuple[Path, ...], Path | None]:
         return (Path(self.job.file) if self.job.file else stack.compose_file(self.environment),), None
+
+    def __init__(self, job: Any, lease: Lease) -> None:
+        super().__init__(job, lease)
+        if job.file and job.environment.runs_ourselves:  # what was fetched, not what this process stands in
+            self._variables = {**self._variables, "FLOWCONTROL_REVISION": job.revision[:12]}
 
     @property
     def sources(self) -> str:

@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from apps.audit.actors import SYSTEM
-from apps.deployments import executor, queries
+from apps.deployments import building, executor, queries
 from apps.deployments.hooks import fetching, notices
 from apps.deployments.hooks.models import Fetch, Notice
 from apps.deployments.models import Build
+from apps.environments.models import Environment
 from apps.environments.stages.model import StageFailed
 from apps.jobs import reconciler, registry
 from tests.deployments import deploying
@@ -151,6 +153,18 @@ def test_a_fetch_that_fails_is_told_of(source, monkeypatch):
         "shop-main",
         None,
     )
+
+
+def test_a_stack_of_ours_is_built_from_what_was_fetched_and_says_so(db):
+    job = Build.objects.create(
+        environment=Environment.objects.get(slug="dev"),
+        file="/fetched/compose.yaml",
+        revision="a" * 40,
+        requested_by="ann",
+    )
+    stand = building.BuildStand(job, None)
+    assert stand.files == (Path("/fetched/compose.yaml"),)
+    assert (stand.variables["FLOWCONTROL_REVISION"], stand.sources) == ("a" * 12, "a" * 40)
 
 
 KILLED = """
