@@ -73,7 +73,6 @@ def test_a_ping_is_answered_and_starts_nothing():
         ("refs/heads/main", {}, "issues"),
         ("refs/heads/main", {}, ""),
     ],
-    ids=["other branch", "longer name", "deleted", "tag", "another ref", "another event", "no event"],
 )
 def test_another_branch_or_event_is_told_that_all_is_well_and_starts_nothing(ref, more, event):
     source()
