@@ -127,8 +127,13 @@ class DeploymentAttempt(Attempt):
         hide = stack.masker(self.job.environment)
         end = {"message": hide(failure.message), "hint": hide(failure.hint), "tail": "\n".join(map(hide, failure.tail))}
         self.write(row, status=Status.FAILED, finished_at=clock.now(), **end)
-        again = f"When the cause is gone: `manage.py deployment rollback {self.job.environment.slug}`."
+        again = f"When the cause is gone: `manage.py deployment {self._once_more()}`."
         self.lease.finish(State.FAILED, f"{why} It could not be taken back: {end['message']} {again}")
+
+    def _once_more(self) -> str:
+        """The command that brings back what served before; without a name it would be the release before that."""
+        slug, before = self.job.environment.slug, self.job.previous
+        return f"rollback {slug} --to {before}" if before else f"start {slug} --release {self.job.release}"
 
     def _revert_row(self) -> DeploymentStage:
         known = next((row for row in self.rows if row.name == backward.TAKE_BACK.name), None)

@@ -16,7 +16,7 @@ from apps.common.files import sha256
 from apps.deployments import describing, gate, queries
 from apps.deployments.models import Deployment, Release
 from apps.deployments.releases import canonical
-from apps.deployments.stages.moving import has_state
+from apps.deployments.stages.moving import ending, has_state
 from apps.deployments.stages.stand import DeploymentStand
 from apps.environments import variables
 from apps.environments.containers import routing
@@ -206,22 +206,10 @@ def again(
 ) -> dict[str, Any]:
     """{"services", "flows"}: names of the services that do their work and end (migrations, mostly) and do it once more, and
     of the flows whose next run is of another version. What they have written before stays as it is until then."""
-    ends = _ending(new.description)
+    ends = ending(new.description)
     return {
         "services": [each["name"] for each in changes if each["change"] in (ADDED, CHANGED) and each["name"] in ends],
         "flows": [each["name"] for each in changed_flows if each["change"] in (ADDED, CHANGED)],
-    }
-
-
-def _ending(description: Mapping[str, Any]) -> set[str]:
-    """The services for whose end another waits."""
-    awaited = (each.get("depends_on") or {} for each in description["services"].values())
-    return {
-        name
-        for each in awaited
-        if isinstance(each, Mapping)
-        for name, how in each.items()
-        if (how or {}).get("condition") == "service_completed_successfully"
     }
 
 

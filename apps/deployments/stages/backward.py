@@ -31,10 +31,34 @@ def take_back(stand: BackwardStand) -> Outcome:
 def _take_back(stand: BackwardStand) -> Outcome:
     if stand.deployment.previous is None:
         return _take_back_the_first(stand)
+    try:
+        assert stand.config
+    except StageFailed as failure:
+        return _take_back_traffic(stand, failure)
     moving.prepare(stand)
     moving.switch(stand)
     moving.settle(stand, keep=False)
-    return Outcome(f"Release {stand.release} serves again.")
+    return Outcome(f"Release {stand.release} serves again.{_with_values_of_now(stand)}")
+
+
+def _with_values_of_now(stand: BackwardStand) -> str:
+    """What was changed in place is made anew; the values that variables had before are nowhere kept."""
+    changed = stand.deployment.plan.get("configuration", {}).get("changed", [])
+    mine = str(stand.deployment.pk)
+    remade = sorted({each.service for each in stand.there() if each.deployment == mine})
+    if not changed or not remade:
+        return ""
+    return f" {', '.join(remade)} was made anew, and has the values of now: {', '.join(changed)}."
+
+
+def _take_back_traffic(stand: BackwardStand, failure: StageFailed) -> Outcome:
+    """The release before cannot be described any more, a variable is gone: what it made still can take the traffic."""
+    by_name = BackwardStand(stand.deployment, stand.lease, stand.deployment.release)
+    by_name.tell = stand.tell
+    if not by_name.routes:
+        raise failure
+    outcome = _take_back_the_first(by_name)
+    return Outcome(f"{outcome.message} Nothing else of {stand.release} can be made anew: {failure.message}")
 
 
 def _take_back_the_first(stand: BackwardStand) -> Outcome:

@@ -18,6 +18,7 @@ from apps.environments.stages.model import StageFailed
 
 PROBE_SECONDS = 20.0  # until a new container has to answer well
 PROBE_LOOK_SECONDS = 0.3
+ENDED_SECONDS = 1800.0  # that a service may take over what it does once
 
 
 def has_state(config: Mapping[str, Any], service: str) -> bool:
@@ -26,34 +27,72 @@ def has_state(config: Mapping[str, Any], service: str) -> bool:
     return any(each.get("type") == "volume" and each.get("source") for each in mounts)
 
 
-def prepare(stand: DeploymentStand) -> list[str]:
-    """Start what has to be there before traffic moves: new services, those that keep state where they differ, and beside
-    each changed service that takes traffic a new container. Returns the names of the services that differed.
+def ending(config: Mapping[str, Any]) -> set[str]:
+    """The services for whose end another waits: migrations, mostly."""
+    awaited = (each.get("depends_on") or {} for each in config["services"].values())
+    return {
+        name
+        for each in awaited
+        if isinstance(each, Mapping)
+        for name, how in each.items()
+        if (how or {}).get("condition") == "service_completed_successfully"
+    }
 
-    Where nothing of the stack serves yet, all of it is started.
+
+def prepare(stand: DeploymentStand) -> list[str]:
+    """Start what has to be there before traffic moves: new services, those that keep state where they differ, what does its
+    work once before others start, and beside each changed service that takes traffic a new container. Returns the names of
+    the services that differed.
+
+    Where nothing of the stack serves yet, all of it is started. On the way back what works once comes after the traffic.
     """
     settle_left_behind(stand)
     config, routes = stand.config, stand.routes
     there = stand.there()
     serving = {each.service for each in there if each.service in routes and each.state == "running"}
     changed = stand.changed()
-    if not serving:
+    if not serving and (routes or not there):
         if changed:
             _drop_kept(stand, routes)
             docker(stand, compose(stand).up(), timeout=UP_SECONDS, quiet=False)
     else:
         proxy = routing.proxy_of(config)
         known = {each.service for each in there}
-        first = sorted(name for name in changed - serving - {proxy} if name not in known or has_state(config, name))
+        once = ending(config) - set(routes)
+        before = {name for name in changed - serving - {proxy} if name not in known or has_state(config, name)}
+        first = sorted((before | (changed & once)) if stand.is_forward else (before - once))
         if first:
             stand.progress(0.2, f"bringing up {', '.join(first)}")
             docker(stand, compose(stand).up_alone(first), timeout=UP_SECONDS, quiet=False)
+        if stand.is_forward:
+            _await_ended(stand, once)
         for name in sorted(changed & serving):
             _start_one(stand, name)
     fresh = sorted(changed & set(routes))
     for name in fresh:
         deploy.await_current(stand, config, name, routes)
     return sorted(changed)
+
+
+def _await_ended(stand: DeploymentStand, services: Iterable[str]) -> None:
+    """Wait until those of these that run as described have done their work. Raises StageFailed for one that fails in it."""
+    deadline = time.monotonic() + ENDED_SECONDS
+    while True:
+        mine = [each for each in deploy.routed(stand, stand.config, services) if each.is_current]
+        bad = next((each for each in mine if each.state in ("exited", "dead") and each.exit_code), None)
+        busy = sorted({each.service for each in mine if each.state in ("created", "running", "restarting")})
+        if bad or (busy and time.monotonic() > deadline):
+            how = f"{bad.service} ended with status {bad.exit_code}" if bad else f"{', '.join(busy)} does not end"
+            name = bad.name if bad else next(each.name for each in mine if each.service == busy[0])
+            raise StageFailed(
+                f"{how}; the old release still serves.",
+                hint="What it has written by then stays written. Mend it, make another release, and deploy that.",
+                tail=last_lines(stand, name),
+            )
+        if not busy:
+            return
+        stand.progress(0.3, f"waiting for the end of {', '.join(busy)}")
+        stand.wait(PROBE_LOOK_SECONDS)
 
 
 def _drop_kept(stand: DeploymentStand, services: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ LOOK_SECONDS = 0.2
 
 class DeploymentStand(Stand):
     """A stack as a release describes it. `release` None is the stack as its own files say: before the first release."""
+
+    is_forward = True
 
     def __init__(self, job: Deployment, lease: Lease, release: Release | None) -> None:
         self.deployment, self.release, self.fence = job, release, lease.fence
@@ -56,6 +59,43 @@ class DeploymentStand(Stand):
 
 class BackwardStand(DeploymentStand):
     """For what has to be brought to its end whether or not somebody asks to cancel."""
+
+    is_forward = False
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The description of the release before. A container that this deployment did not make counts as described, also
+        where a variable has another value since: that value may be what is wrong."""
+        if self._config is None:
+            config = super().config
+            if self.deployment.previous is not None and self.release == self.deployment.previous:
+                for name, mark in self._marks_of_before(config).items():
+                    config["services"][name]["labels"][routing.MADE_FROM_LABEL] = mark
+        assert self._config is not None
+        return self._config
+
+    def _marks_of_before(self, config: Mapping[str, Any]) -> dict[str, str]:
+        """Service → the mark of its container of before, where none there is as described."""
+        found = {}
+        everything = deploy.with_kept(self, config, config["services"])
+        for name, service in config["services"].items():
+            before = [each for each in everything if each.service == name and self._is_of_before(each)]
+            if before and routing.MADE_FROM_LABEL in (service.get("labels") or {}):
+                found[name] = max(before, key=self._nearness).made_from
+                if any(each.is_current for each in before):
+                    del found[name]
+        return found
+
+    def _is_of_before(self, each: Routed) -> bool:
+        is_there = each.state == "running" or self._is_kept(each)
+        return is_there and each.has_image and bool(each.made_from) and each.deployment != str(self.deployment.pk)
+
+    def _is_kept(self, each: Routed) -> bool:
+        return each.name == routing.kept_name(self.environment.project_name, each.service)
+
+    def _nearness(self, each: Routed) -> tuple[bool, bool, int]:
+        is_named = self.release is not None and each.release == self.release.name
+        return is_named, not self._is_kept(each), int(each.deployment or 0)
 
     def check(self) -> None:
         if self.lease.lost:

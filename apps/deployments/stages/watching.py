@@ -10,7 +10,9 @@ from apps.common import clock
 from apps.deployments.stages import moving
 from apps.deployments.stages.stand import DeploymentStand
 from apps.environments.containers import proxy as haproxy
+from apps.environments.containers import routing
 from apps.environments.containers.proxy import Counted
+from apps.environments.stages import deploy
 from apps.environments.stages.containers import last_lines
 from apps.environments.stages.model import Outcome, Stage, StageFailed
 
@@ -70,18 +72,24 @@ def watch(stand: DeploymentStand) -> Outcome:
         if seen.is_bad:
             raise StageFailed(f"The new release answers with errors: {seen}.", hint=HINT, tail=_tail(stand))
         check_containers(stand, began)
-        if seconds >= window:
+        starting = sorted({each.service for each in stand.there() if each.is_current and each.health == "starting"})
+        if starting and seconds > window + deploy.HEALTHY_SECONDS:
+            raise StageFailed(f"{', '.join(starting)} does not get healthy.", hint=HINT)
+        if seconds >= window and not starting:
             return Outcome(f"{seen}; every service is well.")
-        stand.progress(min(1.0, seconds / window), f"{seen}")
+        waits = f"; waiting for the health of {', '.join(starting)}" if starting else ""
+        stand.progress(min(1.0, seconds / max(1.0, window)), f"{seen}{waits}")
         stand.wait(min(LOOK_SECONDS, max(0.1, window - seconds)))
 
 
 def check_containers(stand: DeploymentStand, began: Mapping[str, int]) -> None:
-    """Raise StageFailed for a container of the release that is not well, or was started again since."""
-    for each in stand.there():
-        if not each.is_current:
-            continue
-        if each.state in ("exited", "dead") and each.exit_code:
+    """Raise StageFailed for a container of the release that is not well, is gone, or was started again since."""
+    there = [each for each in stand.there() if each.is_current]
+    wanted = {name for name, service in stand.config["services"].items() if routing.replicas(service)}
+    if gone := sorted(wanted - {each.service for each in there}):
+        raise StageFailed(f"{', '.join(gone)} is not there any more.", hint=HINT)
+    for each in there:
+        if each.state in ("exited", "dead") and (each.exit_code or each.service in stand.routes):
             how = f"has ended with status {each.exit_code}"
         elif each.health == "unhealthy":
             how = "is unhealthy"

@@ -52,6 +52,9 @@ class Routed:
     exit_code: int
     restarts: int = 0  # by the engine's restart policy
     deployment: str = ""  # the number of the deployment that made it; "" for none
+    release: str = ""  # and the name of the release it was made of
+    made_from: str = ""  # our mark of the description it was made from
+    has_image: bool = True  # the one that its description names now
 
     @property
     def is_well(self) -> bool:
@@ -142,8 +145,8 @@ def with_kept(stand: Stand, config: Mapping[str, Any], routes: Iterable[str]) ->
         labels, state = each["Config"]["Labels"], each["State"]
         service = labels.get(commands.SERVICE_LABEL, "")
         if service in routes:
-            current = _is_described(labels, config["services"][service], hashes.get(service, ""))
-            current = current and images[service] == each["Image"]
+            has_image = images[service] == each["Image"]
+            current = has_image and _is_described(labels, config["services"][service], hashes.get(service, ""))
             health = (state.get("Health") or {}).get("Status", "")
             found.append(
                 Routed(
@@ -155,6 +158,9 @@ def with_kept(stand: Stand, config: Mapping[str, Any], routes: Iterable[str]) ->
                     exit_code=state["ExitCode"],
                     restarts=each.get("RestartCount", 0),
                     deployment=labels.get(routing.DEPLOYMENT_LABEL, ""),
+                    release=labels.get(routing.RELEASE_LABEL, ""),
+                    made_from=labels.get(routing.MADE_FROM_LABEL, ""),
+                    has_image=has_image,
                 )
             )
     return found
