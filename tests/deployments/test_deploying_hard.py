@@ -9,7 +9,6 @@ from apps.deployments import queries
 from apps.deployments.models import Release
 from apps.deployments.stages import backward, forward, moving, watching
 from apps.environments import variables
-from apps.environments.stages import deploy
 from tests.deployments import deploying
 from tests.deployments.deploying import told
 from tests.environments.bringing import SLEEPER, WEB
@@ -113,9 +112,8 @@ def test_what_runs_once_and_fails_ends_it_before_traffic_moves(shop):
     assert "migrate" in job.message, job.message
 
 
-def test_what_takes_no_traffic_has_to_get_well_too(shop, monkeypatch):
+def test_what_takes_no_traffic_has_to_get_well_too(shop):
     """The window of one second is over before anybody knows how the worker is."""
-    monkeypatch.setattr(deploy, "HEALTHY_SECONDS", 20.0)
     shop.services["worker"] = {**SLEEPER, "stop_grace_period": "1s"}
     assert shop.deploy(shop.say("one")).status == "succeeded"
     shop.services["worker"]["healthcheck"] = {"test": ["CMD", "false"], "interval": "3s", "retries": 2}

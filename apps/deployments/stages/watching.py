@@ -12,8 +12,7 @@ from apps.deployments.stages.stand import DeploymentStand
 from apps.environments.containers import proxy as haproxy
 from apps.environments.containers import routing
 from apps.environments.containers.proxy import Counted
-from apps.environments.stages import deploy
-from apps.environments.stages.containers import last_lines
+from apps.environments.stages.containers import HEALTHY_SECONDS, last_lines
 from apps.environments.stages.model import Outcome, Stage, StageFailed
 
 LOOK_SECONDS = 1.0
@@ -73,7 +72,7 @@ def watch(stand: DeploymentStand) -> Outcome:
             raise StageFailed(f"The new release answers with errors: {seen}.", hint=HINT, tail=_tail(stand))
         check_containers(stand, began)
         starting = sorted({each.service for each in stand.there() if each.is_current and each.health == "starting"})
-        if starting and seconds > window + deploy.HEALTHY_SECONDS:
+        if starting and seconds > window + HEALTHY_SECONDS:
             raise StageFailed(f"{', '.join(starting)} does not get healthy.", hint=HINT)
         if seconds >= window and not starting:
             return Outcome(f"{seen}; every service is well.")
