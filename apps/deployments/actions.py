@@ -16,8 +16,8 @@ from apps.deployments import building, gate, plans, queries
 from apps.deployments.models import Approval, Build, Deployment, Release
 from apps.deployments.record import open_stages
 from apps.deployments.stages.registry import deployment_stages
-from apps.environments import claims
-from apps.environments.actions import EnvironmentBusy
+from apps.environments import claims, standing
+from apps.environments.actions import EnvironmentBusy, StackIsOurOwn
 from apps.environments.models import Environment
 from apps.jobs import actions as jobs
 from apps.jobs.states import State
@@ -157,6 +157,8 @@ def _begin(
     plan: Mapping[str, Any],
     settings: Mapping[str, str] | None,
 ) -> Deployment:
+    if reason := standing.own_stack(environment):
+        raise StackIsOurOwn(reason)
     waits = environment.needs_approval and kind == Deployment.Kind.DEPLOY
     with transaction.atomic():
         claims.lock(environment)

@@ -17,9 +17,10 @@ from apps.deployments.actions import (
     PlanStale,
 )
 from apps.deployments.models import Approval, Build, Deployment
-from apps.environments.actions import EnvironmentBusy, change_stack
+from apps.environments.actions import EnvironmentBusy, StackIsOurOwn, change_stack
 from apps.environments.models import Environment, StackJob
 from tests.deployments import making
+from tests.deployments.deploying import ANN
 from tests.portal.people import person
 
 pytestmark = pytest.mark.django_db
@@ -327,3 +328,11 @@ class TestAtOnce:
         done, refused = won(found, Build, EnvironmentBusy)
         assert f"build {done.pk}, asked for by {done.requested_by}" in refused[0].message
         assert Environment.objects.get(slug="shop").builds.count() == 1
+
+
+def test_a_portal_does_not_replace_the_stack_that_it_runs_in(shop, settings):
+    """The controller would be stopped in the middle of what it does: it is deployed from the machine."""
+    settings.STACK, settings.ENVIRONMENT = shop.project_name, "shop"
+    with pytest.raises(StackIsOurOwn, match="runs in that stack itself"):
+        actions.start(by=ANN, environment=shop, release=making.keep()[0])
+    assert not Deployment.objects.exists()
