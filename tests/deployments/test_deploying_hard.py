@@ -7,8 +7,9 @@ import pytest
 from apps.audit.actors import SYSTEM
 from apps.deployments import queries
 from apps.deployments.models import Release
-from apps.deployments.stages import backward, forward, moving, watching
+from apps.deployments.stages import backward, forward, moving, smoke, watching
 from apps.environments import variables
+from apps.testruns.models import TestRun
 from tests.deployments import deploying
 from tests.deployments.deploying import told
 from tests.environments.bringing import SLEEPER, WEB
@@ -176,3 +177,33 @@ def test_an_engine_that_dies_after_the_switch_is_told_with_the_command_that_mend
         back = shop.rollback(Release.objects.get(name="r2"))
         wait_for(lambda: load.answers[-1:] == ["one"], 20, "the release of before")
     assert (back.status, load.failures) == ("succeeded", []), told(back)
+
+
+def add_case(settings, name, text):
+    path = settings.DATA / "checks" / "shop" / smoke.LAYER / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def test_a_case_of_the_environment_that_fails_takes_the_release_back(shop, settings):
+    ask = f"#!/bin/sh\npython3 -c 'import urllib.request as r; print(r.urlopen(\"http://127.0.0.1:{shop.port}/\").read())'"
+    add_case(settings, "says.sh", f"{ask} | grep -q one\n")
+    first = shop.deploy(shop.say("one"))
+    assert first.status == "succeeded", (first.message, told(first))
+    run = TestRun.objects.get()
+    assert f"Test run {run.pk}" in first.stages.get(name="watch").message
+    with Load(shop.port) as load:
+        job = shop.deploy(shop.say("two"))
+        wait_for(lambda: load.answers[-1:] == ["one"], 20, "the release of before")
+    assert (job.status, load.failures, set(load.answers)) == ("reverted", [], {"one", "two"}), (job.message, told(job))
+    assert "says.sh" in job.message, job.message
+    assert TestRun.objects.count() == 2
+
+
+def test_cases_that_cannot_be_run_take_nothing_back(shop, settings):
+    settings.TEST_FRAMEWORK = False
+    add_case(settings, "fails.sh", "#!/bin/sh\nexit 1\n")
+    job = shop.deploy(shop.say("one"))
+    assert job.status == "succeeded", job.message
+    assert "switched off" in job.stages.get(name="watch").message

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from apps.common import clock
-from apps.deployments.stages import moving
+from apps.deployments.stages import moving, smoke
 from apps.deployments.stages.stand import DeploymentStand
 from apps.environments.containers import proxy as haproxy
 from apps.environments.containers import routing
@@ -57,28 +57,44 @@ def figures(seconds: float, base: Mapping[str, int], now: Mapping[str, int]) -> 
 
 def watch(stand: DeploymentStand) -> Outcome:
     """Watch until the environment's window has passed since the switch. Raises StageFailed when the release is bad: its
-    share of errors, a container that is not well. An attempt that goes on watches what is left of the window."""
+    share of errors, a container that is not well, a case of the environment's own that fails.
+    An attempt that goes on watches what is left of the window."""
     job = stand.deployment
     # From here on by a clock that nobody sets.
     passed = (clock.now() - job.switched_at).total_seconds() if job.switched_at else 0.0
     began_at = time.monotonic() - max(0.0, passed)
     window, base = float(job.environment.watch_seconds), job.watched.get("base") or count(stand)
+    job.watched = {**job.watched, "base": dict(base)}
     began = {each.name: each.restarts for each in stand.there()}
+    run, words = smoke.begin(stand)
     while True:
         seconds = time.monotonic() - began_at
         seen = figures(seconds, base, count(stand))
-        stand.lease.write(watched={"base": dict(base), **asdict(seen)})
+        stand.lease.write(watched={**job.watched, **asdict(seen)})
         if seen.is_bad:
             raise StageFailed(f"The new release answers with errors: {seen}.", hint=HINT, tail=_tail(stand))
         check_containers(stand, began)
-        starting = sorted({each.service for each in stand.there() if each.is_current and each.health == "starting"})
-        if starting and seconds > window + HEALTHY_SECONDS:
-            raise StageFailed(f"{', '.join(starting)} does not get healthy.", hint=HINT)
+        if run is not None:
+            smoke.check(run)
+        starting = _starting(stand, seconds - window)
         if seconds >= window and not starting:
-            return Outcome(f"{seen}; every service is well.")
+            if run is None:
+                return Outcome(f"{seen}; every service is well.{words}")
+            # Once more round: what serves is looked at after the last case, too.
+            words = smoke.await_end(stand, run)
+            run = None
+            continue
         waits = f"; waiting for the health of {', '.join(starting)}" if starting else ""
         stand.progress(min(1.0, seconds / max(1.0, window)), f"{seen}{waits}")
         stand.wait(min(LOOK_SECONDS, max(0.1, window - seconds)))
+
+
+def _starting(stand: DeploymentStand, over: float) -> list[str]:
+    """The services whose health is not known yet. Raises StageFailed when that is so for too long over the window."""
+    found = sorted({each.service for each in stand.there() if each.is_current and each.health == "starting"})
+    if found and over > HEALTHY_SECONDS:
+        raise StageFailed(f"{', '.join(found)} does not get healthy.", hint=HINT)
+    return found
 
 
 def check_containers(stand: DeploymentStand, began: Mapping[str, int]) -> None:
