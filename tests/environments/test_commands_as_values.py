@@ -147,7 +147,10 @@ def test_a_volume_is_reached_through_a_container_that_has_nothing_else():
     )
     assert commands.copy_out("h") == ("docker", "cp", "h:/flowcontrol-volume", "-")
     assert commands.copy_in("h") == ("docker", "cp", "-", "h:/")
-    assert commands.helper("h", "v", "i", "s", program=commands.EMPTY)[-10:] == ("i", *commands.EMPTY[1:])
+    assert commands.helper("h", "v", "i", "s", program=commands.EMPTY)[-len(commands.EMPTY) :] == (
+        "i",
+        *commands.EMPTY[1:],
+    )
 
 
 def test_who_runs_with_a_volume_is_asked_without_those_that_stand_still():

@@ -352,7 +352,7 @@ def test_a_page_costs_as_much_for_many_rows_as_for_few(client, operator, shop, b
     client.get(reverse(address, args=args))
     cost = count(client, address, args)
     filled(shop, 6)
-    assert count(client, address, args) == cost <= 40
+    assert count(client, address, args) == cost <= 45
 
 
 def test_a_change_costs_as_much_for_many_stages_as_for_one(client, operator, shop):
