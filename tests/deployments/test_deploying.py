@@ -12,6 +12,7 @@ from apps.deployments.models import DeploymentStage
 from apps.deployments.stages import moving
 from apps.environments import variables
 from apps.environments.actions import EnvironmentBusy, change_stack
+from apps.environments.models import Snapshot
 from apps.environments.stages import deploy
 from tests.deployments import deploying
 from tests.deployments.deploying import ANN, BOB, told
@@ -221,3 +222,17 @@ def test_a_stale_plan_is_refused_before_any_effect(shop):
 def test_the_engine_alone_tells_what_serves(shop):
     job = shop.deploy(shop.say("one"))
     assert standing.from_engine(shop.environment) == standing.Serving(str(job.release), job.pk, job.fence)
+
+
+def test_the_state_is_saved_before_a_service_is_changed_where_its_data_is(shop):
+    shop.services["db"] = {**SLEEPER, "volumes": ["db:/data"], "environment": {"WORD": "one"}}
+    shop.more["volumes"] = {"db": {}}
+    shop.deploy(shop.say("one"))
+    docker("exec", f"{shop.project}-db-1", "sh", "-c", "echo kept > /data/word")
+    shop.services["db"]["environment"] = {"WORD": "two"}
+    job = shop.deploy(shop.say("one"))
+    assert job.status == "succeeded", told(job)
+    saved = Snapshot.objects.get(deployment=job.pk)
+    assert (job.snapshot, saved.release, saved.reason) == (saved.name, "r1", "before r2")
+    assert docker("exec", f"{shop.project}-db-1", "cat", "/data/word").strip() == "kept"
+    assert "WORD=two" in docker("inspect", "--format", "{{.Config.Env}}", f"{shop.project}-db-1")
