@@ -30,8 +30,8 @@ staging: setup  ## build what runs on a server, bring it up and verify it (manag
 test: setup  ## run the tests (ARGS=… goes to pytest)
 	@sh .make/test.sh $(ARGS)
 
-test-stacks: setup  ## the tests that build and run `make dev` and `make staging` themselves; minutes
-	@$(PYTHON) -m pytest -m stacks tests/stack/test_own_stacks.py $(ARGS)
+test-stacks: setup  ## what takes minutes on Docker: `make dev` and `make staging` themselves, stacks killed while they change
+	@$(PYTHON) -m pytest -m stacks tests/stack/test_own_stacks.py tests/deployments tests/environments $(ARGS)
 
 verify-dev: setup  ## run the layered tests of dev; best with `make run` beside it
 	@$(PYTHON) manage.py migrate --verbosity 0
@@ -42,7 +42,7 @@ verify-staging:  ## run the layered tests of staging, in the controller of the s
 
 kills: setup  ## the long form of the kill tests: 20 deaths of each part (KILLS=… for more)
 	@KILLS=$${KILLS:-20} $(PYTHON) -m pytest tests/stack/test_kills.py tests/bridge/test_kills.py \
-		tests/environments/test_stack_kills.py tests/deployments/test_deploy_kills.py -s $(ARGS)
+		tests/environments/test_stack_kills.py tests/deployments/test_deploy_kills.py -m "stacks or not stacks" -s $(ARGS)
 
 bench: setup  ## the figures of speed, as ratios against named peers; 1 when one is above its limit
 	@bad=0; for each in "flow --assert" "compile data/bench/tpch-sf1-parquet" runs "bridge --assert" "cases --assert" \

@@ -1,6 +1,6 @@
 """`kill -9` of whoever deploys, at each stage and at random moments: the next goes on, and what is told is what is so.
 
-Real processes and a real engine. The short form is in the suite; KILLS=20 kills at each stage so often.
+Real processes and a real engine. The short form is in `make test-stacks`; KILLS=20 kills at each stage so often.
 """
 
 import json
@@ -19,7 +19,7 @@ from tests.environments.bringing import SLEEPER, WEB, Stack
 from tests.environments.containers.projects import docker, needs_engine
 from tests.stack.portal import ROOT, Portal, free_port, wait_for
 
-pytestmark = [pytest.mark.kill, pytest.mark.slow]
+pytestmark = [pytest.mark.kill, pytest.mark.slow, pytest.mark.stacks]
 
 KILLS = int(os.environ.get("KILLS", "0"))
 STAGES = ("plan", "images", "start", "probe", "switch", "watch", "drain")

@@ -17,7 +17,7 @@ from tests.environments.containers.projects import docker, needs_engine
 from tests.environments.test_stacks import Load
 from tests.stack.portal import free_port, wait_for
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.stacks]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """`kill -9` at any moment of `environment up` and `down`: run again, the command brings it to its end, each container once.
 
-Real processes and a real engine. The short form is in the suite; KILLS=50 runs a long one.
+Real processes and a real engine. The short form is in `make test-stacks`; KILLS=50 runs a long one.
 """
 
 import json
@@ -19,7 +19,7 @@ from tests.environments.bringing import SLEEPER, WEB, Stack
 from tests.environments.containers.projects import docker, needs_engine
 from tests.stack.portal import ROOT, Portal, free_port
 
-pytestmark = [pytest.mark.kill, pytest.mark.slow]
+pytestmark = [pytest.mark.kill, pytest.mark.slow, pytest.mark.stacks]
 
 KILLS = int(os.environ.get("KILLS", "0"))
 LATEST_SECONDS = 60.0  # until one that goes on has ended
