@@ -93,8 +93,10 @@ def _may_start(request: HttpRequest, environment: Environment) -> bool:
 @require_GET
 @policy.guard("deployments.view")
 def show_difference(request: HttpRequest, name: str) -> HttpResponse:
-    """What differs from another release, which stands in the query as `against`."""
+    """What differs from another release, which stands in the query as `against`; without one, where it is chosen."""
     slugs = policy.scope(request.user, "deployments.view")
+    if "against" not in request.GET:
+        return redirect("deployments:release", _release(slugs, name).name)
     new, old = _release(slugs, name), _release(slugs, request.GET.get("against", "")[:40])
     reads, read = (set(each.manifest["configuration"]) for each in (new, old))
     made = {

@@ -472,6 +472,9 @@ def test_two_releases_are_compared(client, operator, chain):
         assert part in text, part
     assert reverse("flows:diff", args=["shop_orders", 1, 2]) in text
     page(client, "release_diff", "r4", query="?against=r99", status=404)
+    assert client.get(reverse("deployments:release_diff", args=["r4"])).url == reverse(
+        "deployments:release", args=["r4"]
+    )
     assert "No service changes." in page(client, "release_diff", "r4", query="?against=r4")
 
 
