@@ -110,10 +110,10 @@ def _portable(service: Mapping[str, Any]) -> dict[str, Any]:
 
 def _pinned(stand: Stand, name: str, service: Mapping[str, Any]) -> dict[str, str]:
     image = service.get("image") or f"{stand.environment.project_name}-{name}"
-    found = _inspected(stand, image)
+    found = containers.image_on_engine(stand, image)
     if found is None:
         docker(stand, commands.pull(image), timeout=containers.BUILD_SECONDS)
-        found = _inspected(stand, image)
+        found = containers.image_on_engine(stand, image)
     if found is None:
         raise StageFailed(f"The image of {name}, {image}, is not there.", hint="See that its name is right.")
     digest = "" if "build" in service else digest_of(image, found.get("RepoDigests") or ())
@@ -127,15 +127,6 @@ def digest_of(image: str, known: Iterable[str]) -> str:
     if ":" in repository.rpartition("/")[2]:
         repository = repository.rpartition(":")[0]
     return next((each for each in sorted(known) if each.partition("@")[0] == repository), "")
-
-
-def _inspected(stand: Stand, image: str) -> dict[str, Any] | None:
-    try:
-        return dict(json.loads(stand.run(commands.inspect_image(image), timeout=30.0, quiet=True))[0])
-    except StageFailed as failure:
-        if any("no such image" in line.lower() for line in failure.tail):
-            return None
-        raise
 
 
 def _flows() -> list[dict[str, Any]]:

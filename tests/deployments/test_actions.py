@@ -303,6 +303,7 @@ class TestAtOnce:
         one, _ = served(shop, "one", "two")
         found = at_once(lambda: start(ann, shop, one), lambda: actions.rollback(by=bob, environment=shop))
         won(found, Deployment, EnvironmentBusy)
+        assert Deployment.objects.filter(state="queued").count() == 1
 
     def test_two_who_approve_count_once(self, ann, bob, production):
         carol = person("operator", name="carol")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from apps.deployments.stages import moving
 from apps.deployments.stages.stand import DeploymentStand
 from apps.deployments.stages.watching import WATCH, count
 from apps.environments.containers import commands
-from apps.environments.stages.containers import docker
+from apps.environments.stages.containers import docker, image_on_engine
 from apps.environments.stages.model import Outcome, Stage, StageFailed
 from apps.environments.stages.platform import check_platform
 
@@ -55,7 +54,7 @@ def have_images(stand: DeploymentStand) -> Outcome:
     """Each image of the release is on the engine, by its content: pulled by its digest where it comes from a registry."""
     assert stand.release is not None
     wanted = sorted({each["digest"] or each["id"] for each in stand.release.services})
-    missing = [each for each in wanted if not _is_there(stand, each)]
+    missing = [each for each in wanted if image_on_engine(stand, each) is None]
     for number, image in enumerate(missing):
         stand.progress(number / len(missing), f"pulling {image}")
         if "@" not in image:
@@ -70,15 +69,6 @@ def have_images(stand: DeploymentStand) -> Outcome:
             stand, commands.tag(each["digest"] or each["id"], f"{KEEPER}/{each['name'].lower()}:{stand.release.name}")
         )
     return Outcome(f"{len(wanted)} images are there{f', {len(missing)} pulled' if missing else ''}.")
-
-
-def _is_there(stand: DeploymentStand, image: str) -> bool:
-    try:
-        return bool(json.loads(stand.run(commands.inspect_image(image), timeout=30.0, quiet=True)))
-    except StageFailed as failure:
-        if any("no such image" in line.lower() for line in failure.tail):
-            return False
-        raise
 
 
 def start_beside(stand: DeploymentStand) -> Outcome:

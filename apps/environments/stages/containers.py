@@ -47,6 +47,16 @@ def docker(stand: Stand, command: Sequence[str], *, timeout: float = ASK_SECONDS
         ) from failure
 
 
+def image_on_engine(stand: Stand, image: str) -> dict[str, Any] | None:
+    """What the engine says of an image; None where it has none of that name. Raises StageFailed where it says nothing."""
+    try:
+        return dict(json.loads(stand.run(commands.inspect_image(image), timeout=ASK_SECONDS, quiet=True))[0])
+    except StageFailed as failure:
+        if any("no such image" in line.lower() for line in failure.tail):
+            return None
+        raise
+
+
 # --- what the file says ---------------------------------------------------------------------------------
 
 

@@ -28,6 +28,7 @@ from apps.environments.stages.containers import (
     containers,
     described,
     docker,
+    image_on_engine,
     last_lines,
     settle_left_behind,
 )
@@ -186,10 +187,7 @@ def _image_id(stand: Stand, image: str) -> str:
     """What the name stands for on the engine now; "" where it is not there yet."""
     if image.startswith("sha256:"):
         return image
-    try:
-        return str(json.loads(stand.run(commands.inspect_image(image), timeout=30, quiet=True))[0]["Id"])
-    except StageFailed:
-        return ""
+    return str((image_on_engine(stand, image) or {}).get("Id", ""))
 
 
 # --- one service that takes traffic ----------------------------------------------------------------------
