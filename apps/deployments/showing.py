@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apps.deployments.models import Build, Deployment, Release
+from apps.environments.showing import stages
 
 
 def release(found: Release) -> dict[str, Any]:
@@ -21,24 +22,6 @@ def release(found: Release) -> dict[str, Any]:
         "services": found.services,
         "flows": found.manifest["flows"],
     }
-
-
-def stages(job: Build | Deployment) -> list[dict[str, Any]]:
-    """[{"name", "title", "status", "seconds", "message", "hint", "tail", "refers_to"}]; `seconds` is null before a stage has
-    begun; `refers_to` is where more is to be seen: "snapshot:…"."""
-    return [
-        {
-            "name": row.name,
-            "title": row.title,
-            "status": row.status,
-            "seconds": None if row.seconds is None else round(row.seconds, 3),
-            "message": row.message,
-            "hint": row.hint,
-            "tail": row.tail.splitlines(),
-            "refers_to": row.refers_to,
-        }
-        for row in job.stages.all()
-    ]
 
 
 def build(job: Build) -> dict[str, Any]:

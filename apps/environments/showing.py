@@ -7,6 +7,7 @@ from typing import Any
 
 from apps.environments.containers.found import Found
 from apps.environments.models import Environment, StackJob
+from apps.environments.stages.model import Change
 
 
 def described(environment: Environment) -> dict[str, Any]:
@@ -37,20 +38,26 @@ def document(job: StackJob) -> dict[str, Any]:
         "job": job.pk,
         "status": job.display_state,
         "message": job.message,
-        "stages": [
-            {
-                "name": row.name,
-                "title": row.title,
-                "status": row.status,
-                "seconds": None if row.seconds is None else round(row.seconds, 3),
-                "message": row.message,
-                "hint": row.hint,
-                "tail": row.tail.splitlines(),
-                "refers_to": row.refers_to,
-            }
-            for row in job.stages.all()
-        ],
+        "stages": stages(job),
     }
+
+
+def stages(job: Change) -> list[dict[str, Any]]:
+    """[{"name", "title", "status", "seconds", "message", "hint", "tail", "refers_to"}] of any change that is made of stages;
+    `seconds` is null before a stage has begun."""
+    return [
+        {
+            "name": row.name,
+            "title": row.title,
+            "status": row.status,
+            "seconds": None if row.seconds is None else round(row.seconds, 3),
+            "message": row.message,
+            "hint": row.hint,
+            "tail": row.tail.splitlines(),
+            "refers_to": row.refers_to,
+        }
+        for row in job.stages.all()
+    ]
 
 
 def is_well(container: Found) -> bool:
