@@ -295,31 +295,40 @@ def test_the_kill_of_any_service_loses_no_state(staging, staging_up):
     assert in_app(staging, count).splitlines()[-1] == before
 
 
+class Load:
+    """Asks whether the portal is alive, again and again, until it is left; what it answered, and what failed."""
+
+    def __init__(self, address):
+        self.address, self.answers, self.failures = address, [], []
+        self._stop, self._thread = threading.Event(), threading.Thread(target=self._run)
+
+    def _run(self):
+        while not self._stop.is_set():
+            try:
+                with urllib.request.urlopen(f"{self.address}/healthz", timeout=20) as answer:
+                    self.answers.append(answer.status)
+            except (urllib.error.URLError, OSError) as error:
+                self.failures.append(str(error))
+            self._stop.wait(0.02)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+
 def test_a_new_build_is_deployed_without_a_failed_request(staging, staging_up):
     (staging.folder / "apps/portal/__init__.py").write_text('"""Changed."""\n')
-    failures, answers, stop = [], [], threading.Event()
-
-    def load():
-        while not stop.is_set():
-            try:
-                with urllib.request.urlopen(f"{staging.address}/healthz", timeout=20) as answer:
-                    answers.append(answer.status)
-            except (urllib.error.URLError, OSError) as error:
-                failures.append(str(error))
-            stop.wait(0.02)
-
     before = staging.containers()["app"]
-    thread = threading.Thread(target=load)
-    thread.start()
-    try:
+    with Load(staging.address) as load:
         done = staging.run("make", "staging")
-    finally:
-        stop.set()
-        thread.join()
     assert done.returncode == 0, done.stderr[-3000:]
-    print(f"{len(answers)} answers, {len(failures)} failures; {before} became {staging.containers()['app']}")
+    print(f"{len(load.answers)} answers, {len(load.failures)} failures; {before} became {staging.containers()['app']}")
     assert staging.containers()["app"] != before
-    assert (failures, set(answers)) == ([], {200})
+    assert (load.failures, set(load.answers)) == ([], {200})
 
 
 def test_a_release_of_it_goes_in_and_is_taken_back_without_a_failed_request(staging, staging_up):
@@ -329,28 +338,12 @@ def test_a_release_of_it_goes_in_and_is_taken_back_without_a_failed_request(stag
         return made["release"]
 
     def deploy(*words):
-        failures, answers, stop = [], [], threading.Event()
-
-        def load():
-            while not stop.is_set():
-                try:
-                    with urllib.request.urlopen(f"{staging.address}/healthz", timeout=20) as answer:
-                        answers.append(answer.status)
-                except (urllib.error.URLError, OSError) as error:
-                    failures.append(str(error))
-                stop.wait(0.02)
-
-        thread = threading.Thread(target=load)
-        thread.start()
-        try:
+        with Load(staging.address) as load:
             done = json.loads(staging.manage("deployment", *words, "--wait", "--json").stdout)
-        finally:
-            stop.set()
-            thread.join()
         print(words, done["status"], [(row["name"], row["seconds"], row["message"]) for row in done["stages"]])
-        print(f"{len(answers)} answers, {len(failures)} failures")
+        print(f"{len(load.answers)} answers, {len(load.failures)} failures")
         assert done["status"] == "succeeded", done
-        assert (failures, set(answers)) == ([], {200})
+        assert (load.failures, set(load.answers)) == ([], {200})
         return done["release"]
 
     staging.manage("environment", "change", "staging", "--watch-seconds", "5")
