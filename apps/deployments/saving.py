@@ -1,4 +1,4 @@
-"""The state of an environment, saved before a deployment changes it, and put back where the plan says so."""
+"""The state of an environment, saved before a deployment changes it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from apps.common.errors import FlowControlError
 from apps.deployments import queries
 from apps.deployments.stages.stand import DeploymentStand
 from apps.environments.models import Snapshot
-from apps.environments.snapshots import places, restoring, saving
-from apps.environments.snapshots.restoring import Restored
+from apps.environments.snapshots import places, saving
 from apps.environments.stages.model import StageFailed
 
 
@@ -32,20 +31,3 @@ def save(stand: DeploymentStand) -> tuple[str, str]:
         except FlowControlError as error:
             raise StageFailed(error.message, hint=error.hint) from error
     return known.name, f"{known.members} members, {known.bytes:,} bytes, in {known.seconds:.1f} s: {known.name}."
-
-
-def restore(stand: DeploymentStand) -> Restored:
-    """Bring the state back to what was saved before the deployment, from within its way back. Done again it goes on where it
-    was. Raises StageFailed, Stopped."""
-    job = stand.deployment
-    try:
-        return restoring.restore(
-            by=SYSTEM,
-            environment=job.environment,
-            snapshot=job.snapshot,
-            within=True,
-            check=stand.check,
-            progress=lambda words: stand.progress(0.5, words),
-        )
-    except FlowControlError as error:
-        raise StageFailed(error.message, hint=error.hint) from error
